@@ -1,0 +1,1 @@
+"""The data plane: gateway, engines and tasks. It never imports ``ops``."""
