@@ -1,0 +1,117 @@
+"""From the raw counters of the gateway workers to what happened since the last look, or why that cannot be told.
+
+A look is blind when a worker is missing, its samples are old, or it was restarted since. A blind look costs
+data or time, never correctness: its increments are not used, and the next clear look covers the gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from serving.contract import Arm, BadEvent, CounterCell, CounterSnapshot
+
+
+@dataclass(frozen=True)
+class Counts:
+    assigned: int = 0
+    finished: int = 0
+    streamed: int = 0
+    bad: Mapping[BadEvent, int] = field(default_factory=dict)
+
+    def plus(self, other: Counts, sign: int = 1) -> Counts:
+        return Counts(
+            self.assigned + sign * other.assigned,
+            self.finished + sign * other.finished,
+            self.streamed + sign * other.streamed,
+            {
+                event: count
+                for event in sorted({*self.bad, *other.bad})
+                if (count := self.bad.get(event, 0) + sign * other.bad.get(event, 0))
+            },
+        )
+
+    @property
+    def went_backwards(self) -> bool:
+        return min(self.assigned, self.finished, self.streamed, *self.bad.values()) < 0
+
+
+Cells = dict[tuple[str, Arm], Counts]
+"""Counts by cell ``class/stratum`` and arm."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    increments: Cells
+    """Empty when blind."""
+    bases: dict[str, CounterSnapshot]
+    """What the next look is to be held against, by worker."""
+    blind: tuple[str, ...]
+    """Why the look was blind, in words; empty when it was not."""
+
+
+def counts_by_cell(cells: Iterable[CounterCell], tier: str, epoch: int) -> Cells:
+    found: Cells = {}
+    for cell in cells:
+        if cell.tier == tier and cell.epoch == epoch:
+            key = (f"{cell.task_class}/{cell.stratum}", cell.arm)
+            counts = Counts(cell.assigned, cell.finished, cell.streamed, dict(cell.bad))
+            found[key] = found[key].plus(counts) if key in found else counts
+    return found
+
+
+def difference(
+    bases: Mapping[str, CounterSnapshot],
+    snapshots: Iterable[CounterSnapshot],
+    *,
+    workers: Iterable[str],
+    tier: str,
+    epoch: int,
+    now: float,
+    age_seconds_max: float,
+) -> Difference:
+    """What happened in ``epoch`` since ``bases``, summed over the workers.
+
+    ``workers`` are those that must be seen. A worker that has no base starts from nothing, which is right at the
+    start of an epoch: its counts of that epoch are all new.
+    """
+    seen = {snapshot.worker: snapshot for snapshot in snapshots}
+    blind: list[str] = []
+    clear: dict[str, CounterSnapshot] = {}
+    rebased: dict[str, CounterSnapshot] = {}
+    total: Cells = {}
+    for worker in sorted(workers):
+        snapshot = seen.get(worker)
+        if snapshot is None:
+            blind.append(f"{worker} gave no counters")
+            continue
+        if (age := now - snapshot.at_unix_seconds) > age_seconds_max:
+            blind.append(f"the counters of {worker} are {age:.0f} s old")
+            continue
+        base = bases.get(worker)
+        if base is not None and base.instance != snapshot.instance:
+            blind.append(f"{worker} was restarted: what it counted since the last look is lost")
+            # Its counts began again at zero, so all that it has counted since is new.
+            rebased[worker] = CounterSnapshot(worker, snapshot.instance, snapshot.at_unix_seconds, (), ())
+            continue
+        grown = _grown(snapshot, base, tier, epoch)
+        if any(counts.went_backwards for counts in grown.values()):
+            blind.append(f"the counters of {worker} went backwards")
+            rebased[worker] = snapshot
+            continue
+        clear[worker] = snapshot
+        for key, counts in grown.items():
+            total[key] = total[key].plus(counts) if key in total else counts
+    if blind:
+        # The clear workers keep their old bases: the next clear look reads the gap for all of them alike.
+        return Difference({}, {**bases, **rebased}, tuple(blind))
+    return Difference(total, {**bases, **clear}, ())
+
+
+def _grown(snapshot: CounterSnapshot, base: CounterSnapshot | None, tier: str, epoch: int) -> Cells:
+    current = counts_by_cell(snapshot.cells, tier, epoch)
+    before = counts_by_cell(base.cells, tier, epoch) if base else {}
+    nothing = Counts()
+    keys = current.keys() | before.keys()
+    return {key: current.get(key, nothing).plus(before.get(key, nothing), -1) for key in keys}
+

@@ -1,0 +1,69 @@
+"""The judge's evidence in words with their numbers."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from ops.judge.counting import Counts
+from ops.judge.model import EventEvidence, Situation
+from ops.rollout.plan import AnalysisPlan
+from ops.verdict import Evidence
+
+_E_SHOWN_MAX = 1e12
+
+
+def number(e_value: float) -> str:
+    """An e-value for people: never ``inf``, never more digits than matter."""
+    if not isfinite(e_value) or e_value > _E_SHOWN_MAX:
+        return "over 1e12"
+    if e_value >= 100:
+        return f"{e_value:,.0f}"
+    return f"{e_value:.2g}"
+
+
+def describe_event(event: EventEvidence) -> Evidence:
+    name = event.event.replace("_", " ")
+    values: dict[str, float | int | str] = {
+        "event": event.event.value,
+        "canary": event.canary,
+        "total": event.total,
+        "expected": round(event.expected, 2),
+        "e_worse": min(event.e_worse, _E_SHOWN_MAX),
+        "e_worse_needed": event.e_worse_needed,
+        "e_harmless": min(event.e_harmless, _E_SHOWN_MAX),
+        "e_harmless_needed": event.e_harmless_needed,
+        "canary_rate": event.canary_rate,
+    }
+    if not event.observable:
+        return Evidence(f"{name}: no request of this step could show it", values)
+    if event.total:
+        counted = (
+            f"of {event.total} '{name}' events {event.canary} fell on the canary, "
+            f"{event.expected:.0f} expected if it were no worse"
+        )
+    else:
+        counted = f"no '{name}' event beside the reference; {event.canary_rate:.1%} of the canary's requests"
+    against = _compared(event.e_worse, event.e_worse_needed)
+    in_favour = _compared(event.e_harmless, event.e_harmless_needed)
+    return Evidence(f"{counted}; evidence against it e = {against}, for it e = {in_favour}", values)
+
+
+def _compared(e_value: float, needed: float) -> str:
+    return f"{number(e_value)} {'>=' if e_value >= needed else '<'} {needed:,.0f}"
+
+
+def describe_blind(reason: str) -> Evidence:
+    return Evidence(reason, {"blind": 1})
+
+
+def describe_step(now: Situation, canary: Counts, reference: Counts, plan: AnalysisPlan) -> Evidence:
+    compared = f", {reference.assigned} to {now.reference}" if now.reference else ", alone"
+    return Evidence(
+        f"step {now.step + 1}: {canary.assigned} requests to the canary (at least {plan.requests_per_step_min})"
+        f"{compared}, {now.seconds_in_step:.0f} s (at least {now.step_seconds_min:g})",
+        {
+            "canary_assigned": canary.assigned,
+            "reference_assigned": reference.assigned,
+            "seconds_in_step": round(now.seconds_in_step, 1),
+        },
+    )

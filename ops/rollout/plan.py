@@ -1,0 +1,105 @@
+"""What a rollout was promised to be judged by: frozen when it starts, whatever happens to the spec meanwhile.
+
+Derived from the spec by ``ops.rollout.planning``; stored with the rollout. Times are seconds, weights are basis
+points, odds and rates are plain ratios.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from serving.contract import BadEvent
+
+JUDGE_VERSION = "1"
+"""Raised whenever the same counters could lead to another decision."""
+
+
+class Role(StrEnum):
+    CRITICAL = "critical"
+    WATCHED = "watched"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class EventPlan:
+    event: BadEvent
+    role: Role
+    margin_odds: float
+    """A canary whose odds of the event are up to this many times the reference's is no worse."""
+    harm_odds: float
+    """Promotion needs evidence that the odds are less than this many times the reference's, or ..."""
+    tolerated_rate: float | None = None
+    """... that the canary's rate of the event is below this."""
+    budget_rate: float | None = None
+    """The canary is rolled back if its rate alone is shown to exceed this."""
+
+
+@dataclass(frozen=True)
+class AnalysisPlan:
+    false_rollback_rate_max: float
+    false_promotion_rate_max: float
+    slow_quantile: float
+    slow_history_requests_min: int
+    load_per_replica_ratio_max: float
+    requests_per_step_min: int
+    samples_age_seconds_max: float
+    events: tuple[EventPlan, ...]
+
+    @property
+    def critical(self) -> tuple[EventPlan, ...]:
+        return tuple(event for event in self.events if event.role is Role.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Step:
+    weight: int
+    """The canary's share of new requests, in basis points."""
+    baseline: bool
+    """Whether a fresh replica set of the stable release runs beside it with the same share."""
+
+
+class Then(StrEnum):
+    PAUSE = "pause"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True)
+class Pace:
+    look_seconds: float
+    step_seconds_min: float
+    step_seconds_max: float
+    bake_seconds: float
+    """How long the release alone serves before it is called stable."""
+    rollback_window_seconds: float
+    """How long the former stable keeps its full capacity after a promotion."""
+
+
+@dataclass(frozen=True)
+class Warmup:
+    requests_per_replica: int
+    concurrency: int
+    seconds_max: float
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    spec_digest: str
+    judge_version: str
+    environment: str
+    model_name: str
+    stable_replicas: int
+    """How many replicas carry the whole tier."""
+    steps: tuple[Step, ...]
+    pace: Pace
+    analysis: AnalysisPlan
+    warmup: Warmup
+    lease_seconds: float
+    prepare_seconds_max: float
+    drain_seconds_max: float
+    blind_seconds_max: float
+    blind_then: Then
+    inconclusive_then: Then
+    affinity: str
+    latency_targets: dict[str, float]
+    """Seconds by task class: the threshold where stable has too little history."""

@@ -1,0 +1,124 @@
+"""What is known of a tier and of a rollout: frozen records that the store keeps and the core decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from ops.judge.model import JudgeState
+from ops.rollout.plan import RolloutPlan
+from ops.rollout.replicas import ReplicaSpec
+from ops.rollout.states import Event, State, next_state
+from serving.contract import RoutingTable, Threshold
+
+
+@dataclass(frozen=True)
+class ArtefactFile:
+    path: str
+    """Relative to the model's folder."""
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model artefact by digest, the engine that runs it, its arguments, and the version of the prompts."""
+
+    name: str
+    tier: str
+    engine: str
+    model_path: str
+    arguments: tuple[str, ...]
+    template_version: str
+    digest: str
+    """Over all that could change an answer: files, engine, arguments, template version."""
+    files: tuple[ArtefactFile, ...]
+    created_at: float
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A release with the replicas that run it."""
+
+    release: Release
+    replicas: tuple[ReplicaSpec, ...]
+
+
+@dataclass(frozen=True)
+class Retained:
+    """A fleet that no longer serves but must keep running until ``until`` (Unix seconds)."""
+
+    fleet: Fleet
+    until: float
+
+
+@dataclass(frozen=True)
+class TierRecord:
+    """Which release is stable, and the routing table in force. The database's word is the truth."""
+
+    tier: str
+    stable: Fleet | None = None
+    retained: tuple[Retained, ...] = ()
+    epoch: int = 0
+    """The highest epoch issued."""
+    table: RoutingTable | None = None
+    """What every worker should hold."""
+
+
+class Strategy(StrEnum):
+    CANARY = "canary"
+    DIRECT = "direct"
+    """Straight to stable: the first release of a tier, or a return to an earlier one."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    id: str
+    tier: str
+    release: Release
+    strategy: Strategy
+    plan: RolloutPlan
+    created_at: float
+    created_by: str
+    state: State = State.PREPARING
+    state_since: float = 0.0
+    reason: str = ""
+    """Why it is in its state, in words."""
+    step: int = 0
+    """Index into the plan's steps: the one being prepared or judged."""
+    served_step: int | None = None
+    """The step whose weights are in force; None while the canary has no weight."""
+    step_since: float = 0.0
+    """When the served step's weights came into force."""
+    canary: tuple[ReplicaSpec, ...] = ()
+    baseline: tuple[ReplicaSpec, ...] = ()
+    generation: int = 0
+    """Raised at each resumption after a suspension: new replicas, warmed anew."""
+    thresholds: dict[str, dict[str, Threshold]] = field(default_factory=dict)
+    """Empty until the canary first serves; frozen from then on."""
+    judge: JudgeState = field(default_factory=JudgeState)
+    looks: int = 0
+    blind_since: float | None = None
+    needs_resume: bool = False
+    """Suspended by hand: only somebody can resume it."""
+
+    def moved(self, event: Event, now: float, reason: str) -> Rollout:
+        """Raises IllegalTransition."""
+        return replace(self, state=next_state(self.state, event), state_since=now, reason=reason)
+
+    @property
+    def last_step(self) -> bool:
+        return self.step == len(self.plan.steps) - 1
+
+
+def replicas_wanted(tier: TierRecord, rollout: Rollout | None) -> Iterator[ReplicaSpec]:
+    """Every replica that should run for the tier."""
+    if tier.stable:
+        yield from tier.stable.replicas
+    for retained in tier.retained:
+        yield from retained.fleet.replicas
+    if rollout:
+        yield from rollout.canary
+        yield from rollout.baseline
