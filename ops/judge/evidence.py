@@ -59,19 +59,29 @@ class Profile:
         return _mean_exp(self.points)
 
 
-def observe(profile: Profile, boundary: Boundary, *, canary: int, reference: int, share: float) -> Profile:
-    """The profile after more bad events: ``canary`` and ``reference`` of them, at the canary's ``share`` (0 to 1)."""
-    total = canary + reference
+@dataclass(frozen=True)
+class Fallen:
+    """Bad events of one kind in one cell, by arm, and the canary's share (0 to 1) of what could have gone wrong."""
+
+    canary: int
+    reference: int
+    share: float
+
+
+def observe(profile: Profile, boundary: Boundary, fallen: Fallen) -> Profile:
+    """The profile after more bad events."""
+    total = fallen.canary + fallen.reference
     if total == 0:
         return profile
+    share = fallen.share
     base = log(1 - share + share * exp(boundary.log_odds))
     points = []
     for point, distance in zip(profile.points, _ALTERNATIVES, strict=True):
         shift = boundary.direction * distance
         normaliser = log(1 - share + share * exp(boundary.log_odds + shift))
-        points.append(point + canary * shift - total * (normaliser - base))
+        points.append(point + fallen.canary * shift - total * (normaliser - base))
     return Profile(
-        tuple(points), profile.canary + canary, profile.total + total, profile.expected + total * share
+        tuple(points), profile.canary + fallen.canary, profile.total + total, profile.expected + total * share
     )
 
 

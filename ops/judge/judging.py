@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ops.judge.counting import Cells, Counts, Difference
-from ops.judge.evidence import Profile, better_than, e_rate_above, e_rate_below, observe, worse_than
+from ops.judge.evidence import Fallen, Profile, better_than, e_rate_above, e_rate_below, observe, worse_than
 from ops.judge.model import Decision, EventEvidence, JudgeState, Look, Shares, Situation
 from ops.judge.wording import describe_blind, describe_event, describe_step
 from ops.rollout.plan import AnalysisPlan, EventPlan, Role
@@ -60,14 +60,14 @@ def _counted(state: JudgeState, increments: Cells, now: Situation, plan: Analysi
         for event in plan.events:
             if event.role is Role.OFF:
                 continue
-            fallen = {
-                "canary": canary.bad.get(event.event, 0),
-                "reference": reference.bad.get(event.event, 0),
-                "share": _canary_share(share, event.event),
-            }
+            fallen = Fallen(
+                canary=canary.bad.get(event.event, 0),
+                reference=reference.bad.get(event.event, 0),
+                share=_canary_share(share, event.event),
+            )
             margin, harm = worse_than(event.margin_odds), better_than(event.harm_odds)
-            whole[event.event] = observe(whole.get(event.event, Profile()), margin, **fallen)
-            recent[event.event] = observe(recent.get(event.event, Profile()), harm, **fallen)
+            whole[event.event] = observe(whole.get(event.event, Profile()), margin, fallen)
+            recent[event.event] = observe(recent.get(event.event, Profile()), harm, fallen)
     return replace(
         state,
         shares=shares,

@@ -42,9 +42,9 @@ class JudgeState:
     """Against "no worse", since the rollout began."""
     recent: Mapping[BadEvent, Profile] = field(default_factory=dict)
     """Against "harmful", since the step began."""
-    canary_whole: Counts = Counts()
-    canary_step: Counts = Counts()
-    reference_step: Counts = Counts()
+    canary_whole: Counts = field(default_factory=Counts)
+    canary_step: Counts = field(default_factory=Counts)
+    reference_step: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True)

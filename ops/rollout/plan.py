@@ -103,3 +103,5 @@ class RolloutPlan:
     affinity: str
     latency_targets: dict[str, float]
     """Seconds by task class: the threshold where stable has too little history."""
+    strata: tuple[str, ...]
+    """Labels of all strata, as ``serving.contract.StrataConfig`` describes."""

@@ -28,11 +28,12 @@ class Release:
     name: str
     tier: str
     engine: str
+    engine_version: str
     model_path: str
     arguments: tuple[str, ...]
     template_version: str
     digest: str
-    """Over all that could change an answer: files, engine, arguments, template version."""
+    """SHA-256 over all that could change an answer: files, engine and its version, arguments, template version."""
     files: tuple[ArtefactFile, ...]
     created_at: float
     created_by: str
@@ -60,7 +61,8 @@ class TierRecord:
 
     tier: str
     stable: Fleet | None = None
-    retained: tuple[Retained, ...] = ()
+    retained: Retained | None = None
+    """The former stable, at full capacity until its rollback window has passed."""
     epoch: int = 0
     """The highest epoch issued."""
     table: RoutingTable | None = None
@@ -90,16 +92,23 @@ class Rollout:
     """Index into the plan's steps: the one being prepared or judged."""
     served_step: int | None = None
     """The step whose weights are in force; None while the canary has no weight."""
+    reused: bool = False
+    """Its replicas run already, warm: a return to a fleet that was retained."""
+    promote_requested: bool = False
+    """Somebody decided for it: on to the last step and promoted once warm, unless evidence rolls it back first."""
     step_since: float = 0.0
     """When the served step's weights came into force."""
     canary: tuple[ReplicaSpec, ...] = ()
     baseline: tuple[ReplicaSpec, ...] = ()
+    baseline_release: Release | None = None
+    """The stable release when the rollout started: what its baseline runs. None for a direct rollout."""
     generation: int = 0
     """Raised at each resumption after a suspension: new replicas, warmed anew."""
     thresholds: dict[str, dict[str, Threshold]] = field(default_factory=dict)
     """Empty until the canary first serves; frozen from then on."""
     judge: JudgeState = field(default_factory=JudgeState)
     looks: int = 0
+    looked_at: float = 0.0
     blind_since: float | None = None
     needs_resume: bool = False
     """Suspended by hand: only somebody can resume it."""
@@ -109,16 +118,21 @@ class Rollout:
         return replace(self, state=next_state(self.state, event), state_since=now, reason=reason)
 
     @property
-    def last_step(self) -> bool:
-        return self.step == len(self.plan.steps) - 1
+    def last_step(self) -> int:
+        return len(self.plan.steps) - 1
+
+    @property
+    def serves(self) -> bool:
+        """Whether the canary has weight in the table that should be in force."""
+        return self.served_step is not None
 
 
 def replicas_wanted(tier: TierRecord, rollout: Rollout | None) -> Iterator[ReplicaSpec]:
-    """Every replica that should run for the tier."""
+    """Every replica that should run for the tier; one that serves in two roles comes twice."""
     if tier.stable:
         yield from tier.stable.replicas
-    for retained in tier.retained:
-        yield from retained.fleet.replicas
+    if tier.retained:
+        yield from tier.retained.fleet.replicas
     if rollout:
         yield from rollout.canary
         yield from rollout.baseline

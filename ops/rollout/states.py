@@ -65,6 +65,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ANALYSING, Event.PROMOTE): State.PROMOTING,
     (State.ANALYSING, Event.PAUSE): State.PAUSED,
     (State.PAUSED, Event.RESUME): State.ANALYSING,
+    # By hand, on to the last step: its replicas are prepared first, so that stable never lacks capacity.
+    (State.PAUSED, Event.ADVANCE): State.PREPARING,
+    # What is being prepared is given up for now; the step in force goes on.
+    (State.PREPARING, Event.PAUSE): State.PAUSED,
+    (State.WARMING, Event.PAUSE): State.PAUSED,
     (State.PAUSED, Event.PROMOTE): State.PROMOTING,
     **{(state, Event.ROLL_BACK): State.ROLLING_BACK for state in (*_LIVE, State.SUSPENDED)},
     **{(state, Event.SUSPEND): State.SUSPENDED for state in _LIVE},

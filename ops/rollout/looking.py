@@ -1,0 +1,108 @@
+"""A look of the judge within a rollout: what it is shown, and what follows from its answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from msgspec.structs import replace as with_fields
+
+from ops.judge.counting import Difference, difference
+from ops.judge.judging import look
+from ops.judge.model import Decision, Look, Situation
+from ops.rollout.decided import Decided
+from ops.rollout.observing import Observation
+from ops.rollout.plan import Then
+from ops.rollout.record import Rollout
+from ops.rollout.sharing import canary_count, reference_arm
+from ops.rollout.states import Event, State
+from serving.contract import Arm
+
+
+def look_at(so_far: Decided, seen: Observation) -> Decided:
+    rollout = so_far.running
+    judge, answer = look(rollout.judge, _found(so_far, seen), _situation(so_far, seen.now), rollout.plan.analysis)
+    blind = answer.decision is Decision.BLIND
+    so_far = so_far.changed(
+        judge=judge,
+        looks=rollout.looks + 1,
+        looked_at=seen.now,
+        blind_since=(rollout.blind_since if rollout.blind_since is not None else seen.now) if blind else None,
+    )
+    return _followed(replace(so_far, look=answer), answer, seen)
+
+
+def _found(so_far: Decided, seen: Observation) -> Difference:
+    rollout, tier = so_far.running, so_far.tier
+    found = difference(
+        rollout.judge.bases,
+        # The latencies are for thresholds and people; kept with the bases they would only swell the record.
+        [with_fields(snapshot, latencies=()) for snapshot in seen.snapshots],
+        workers=seen.worker_names,
+        tier=rollout.tier,
+        epoch=tier.epoch,
+        now=seen.now,
+        age_seconds_max=rollout.plan.analysis.samples_age_seconds_max,
+    )
+    lacking = [name for name in seen.lacking(tier.table) if name not in seen.unreachable]
+    if not lacking:
+        return found
+    # The weight believed is the one observed: nothing is read while a worker follows another table.
+    reason = f"{', '.join(lacking)} not yet on epoch {tier.epoch}"
+    bases = found.bases if found.blind else dict(rollout.judge.bases)
+    return Difference({}, bases, (*found.blind, reason))
+
+
+def _situation(so_far: Decided, now: float) -> Situation:
+    rollout, plan = so_far.running, so_far.running.plan
+    served = rollout.served_step or 0
+    step = plan.steps[served]
+    reference = reference_arm(step, plan.analysis.load_per_replica_ratio_max)
+    canary = canary_count(step, plan.stable_replicas)
+    stable = so_far.tier.stable
+    return Situation(
+        step=served,
+        epoch=so_far.tier.epoch,
+        reference=reference,
+        canary_replicas=canary,
+        reference_replicas=canary if reference is Arm.BASELINE else len(stable.replicas) if stable else 0,
+        seconds_in_step=now - rollout.step_since,
+        step_seconds_min=_step_seconds_min(rollout),
+    )
+
+
+def _step_seconds_min(rollout: Rollout) -> float:
+    pace = rollout.plan.pace
+    return pace.bake_seconds if rollout.served_step == rollout.last_step else pace.step_seconds_min
+
+
+def _followed(so_far: Decided, answer: Look, seen: Observation) -> Decided:
+    rollout, now = so_far.running, seen.now
+    words = "; ".join(item.text for item in answer.verdict.evidence)
+    match answer.decision:
+        case Decision.ROLL_BACK:
+            return so_far.rolled_back(now, words)
+        case Decision.BLIND if now - (rollout.blind_since or now) > rollout.plan.blind_seconds_max:
+            reason = f"blind for more than {rollout.plan.blind_seconds_max:g} s: {words}"
+            return _given_up(so_far, rollout.plan.blind_then, reason, now)
+        case Decision.ADVANCE if rollout.state is State.ANALYSING and not seen.frozen:
+            if rollout.served_step == rollout.last_step:
+                return so_far.promoted(now, words)
+            return so_far.moved(Event.ADVANCE, now, words, step=(rollout.served_step or 0) + 1)
+        case Decision.HOLD if rollout.state is State.ANALYSING and _overdue(rollout, now) and not seen.frozen:
+            reason = f"no answer within {rollout.plan.pace.step_seconds_max:g} s: {words}"
+            return _given_up(so_far, rollout.plan.inconclusive_then, reason, now)
+        case _:
+            return so_far
+
+
+def _overdue(rollout: Rollout, now: float) -> bool:
+    pace = rollout.plan.pace
+    return now - rollout.step_since > max(pace.step_seconds_max, _step_seconds_min(rollout))
+
+
+def _given_up(so_far: Decided, then: Then, reason: str, now: float) -> Decided:
+    if then is Then.ROLLBACK:
+        return so_far.rolled_back(now, reason)
+    if so_far.running.state is State.PAUSED:
+        return so_far
+    return so_far.moved(Event.PAUSE, now, reason, step=so_far.running.served_step)

@@ -1,0 +1,48 @@
+"""The routing table that follows from the records, and when it needs a new epoch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from msgspec.structs import replace as with_fields
+
+from ops.rollout.observing import Observation
+from ops.rollout.record import Rollout, TierRecord
+from ops.rollout.sharing import stable_table, step_table
+from serving.contract import RouteState, RoutingTable
+
+
+def table_in_force(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> tuple[TierRecord, str]:
+    """The tier with the table that every worker should hold, and why it changed (empty if it did not).
+
+    A new epoch is issued whenever the table's content changes, and whenever a worker holds a higher one, another
+    table under the same one, or went back to stable by itself: only a higher epoch brings it round.
+    """
+    held = [state for state in seen.workers.values() if state]
+    highest = max([tier.epoch, *(state.table.epoch for state in held)])
+    wanted = _wanted(tier, rollout, seen.urls, highest)
+    if wanted is None:
+        return replace(tier, epoch=highest), ""
+    if tier.table is None or with_fields(tier.table, epoch=highest) != wanted:
+        reason = rollout.reason if rollout else "the replicas' addresses changed"
+    elif highest > tier.epoch:
+        reason = f"a worker held epoch {highest}, above this controller's {tier.epoch}"
+    elif any(state.table.epoch == highest and state.table != tier.table for state in held):
+        reason = f"a worker held another table under epoch {highest}"
+    elif any(state.table.epoch == highest and state.state is not RouteState.ACTIVE for state in held):
+        reason = "a worker had gone back to stable by itself or by hand"
+    else:
+        return tier, ""
+    return replace(tier, epoch=highest + 1, table=with_fields(wanted, epoch=highest + 1)), reason
+
+
+def _wanted(tier: TierRecord, rollout: Rollout | None, urls: dict[str, str], epoch: int) -> RoutingTable | None:
+    """None if there is no stable yet, or a replica whose address is not known yet."""
+    if tier.stable is None:
+        return None
+    try:
+        if rollout is None or rollout.served_step is None:
+            return stable_table(tier.tier, tier.stable, urls, epoch)
+        return step_table(rollout, tier.stable, urls, epoch, rollout.thresholds)
+    except KeyError:
+        return None
