@@ -40,6 +40,7 @@ def start(
         created_by=actor,
         state_since=now,
         reason="started",
+        step=0 if tier.stable else len(plan.steps) - 1,
         baseline_release=tier.stable.release if tier.stable else None,
     )
     return Decided(tier, rollout, (_started(rollout, f"{rollout.strategy.value} rollout of {release.name}"),))
@@ -73,6 +74,7 @@ def return_to(
         created_by=actor,
         state_since=now,
         reason=reason,
+        step=len(plan.steps) - 1,
         canary=kept.replicas if kept else (),
         reused=kept is not None,
     )
