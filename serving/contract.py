@@ -117,6 +117,13 @@ class StrataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt_chars: tuple[int, ...]
     output_tokens: tuple[int, ...]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every stratum's label."""
+        return tuple(
+            f"p{i}o{j}" for i in range(len(self.prompt_chars) + 1) for j in range(len(self.output_tokens) + 1)
+        )
+
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every bound of a gateway worker. All are per worker."""
