@@ -15,10 +15,11 @@ from ops.rollout.decided import Decided, Entry
 from ops.rollout.looking import look_at
 from ops.rollout.observing import Observation
 from ops.rollout.record import Rollout, Strategy, TierRecord
+from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.routing import table_in_force
 from ops.rollout.sharing import replicas_for
 from ops.rollout.states import ENDED, Event, State
-from serving.contract import RouteState, Threshold
+from serving.contract import Arm, RouteState, Threshold
 
 
 def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Decided:
@@ -116,16 +117,24 @@ def _artefact_refused(so_far: Decided, seen: Observation) -> Decided:
     return so_far.moved(Event.REFUSE, seen.now, reason, canary=(), baseline=())
 
 
+def new_replicas(rollout: Rollout) -> tuple[ReplicaSpec, ...]:
+    """Those of the step being prepared that do not serve yet: what must be warmed."""
+    wanted = [replica for part in replicas_for(rollout, rollout.step) for replica in part]
+    if rollout.served_step is None:
+        return tuple(wanted)
+    serving = {replica for part in replicas_for(rollout, rollout.served_step) for replica in part}
+    return tuple(replica for replica in wanted if replica not in serving)
+
+
 def _warming(so_far: Decided, seen: Observation) -> Decided:
     rollout = so_far.running
-    canary, baseline = replicas_for(rollout, rollout.step)
     if failed := seen.exhausted((*rollout.canary, *rollout.baseline)):
         return so_far.rolled_back(seen.now, f"replica {failed.name} ended while it was warmed: {failed.detail}")
     if not rollout.reused:
         # Its files are checked again: they may have been changed while the engines read them.
         if seen.artefact is not None and not seen.artefact.ok:
             return _artefact_refused(so_far, seen)
-        results = [seen.warmed.get(replica.name) for replica in (*canary, *baseline)]
+        results = [seen.warmed.get(replica.name) for replica in new_replicas(rollout)]
         failures = [result.reason for result in results if result and not result.ok]
         if failures:
             return so_far.rolled_back(seen.now, f"warm-up failed: {failures[0]}")
@@ -146,8 +155,6 @@ def _warming(so_far: Decided, seen: Observation) -> Decided:
         f"warm; {weight:g} % of new requests go to it",
         served_step=rollout.step,
         step_since=seen.now,
-        canary=canary,
-        baseline=baseline,
         blind_since=None,
         looked_at=seen.now,
         thresholds=rollout.thresholds or _thresholds(rollout, seen),
@@ -167,7 +174,8 @@ def _thresholds(rollout: Rollout, seen: Observation) -> dict[str, dict[str, Thre
 
 
 def _analysing(so_far: Decided, seen: Observation) -> Decided:
-    """Its look has been taken already; what is left is what nobody may forget: a request to promote."""
+    """Its look has been taken already; what is left is a request to promote, and replicas of the step before."""
+    so_far = _trimmed(so_far, seen)
     rollout = so_far.running
     if not rollout.promote_requested or rollout.state is not State.ANALYSING:
         return so_far
@@ -176,9 +184,28 @@ def _analysing(so_far: Decided, seen: Observation) -> Decided:
     return so_far.moved(Event.ADVANCE, seen.now, "promoted by hand: on to the last step", step=rollout.last_step)
 
 
+def _trimmed(so_far: Decided, seen: Observation) -> Decided:
+    """Without the replicas that only the step before needed, once what ran on them has finished."""
+    rollout = so_far.running
+    canary, baseline = replicas_for(rollout, rollout.served_step or 0)
+    if set(rollout.baseline) <= set(baseline) and set(rollout.canary) <= set(canary):
+        return so_far
+    if seen.lacking(so_far.tier.table) or not _drained(so_far, seen, rollout.step_since, Arm.BASELINE):
+        return so_far
+    return so_far.changed(canary=canary, baseline=baseline)
+
+
+def _drained(so_far: Decided, seen: Observation, since: float, *arms: Arm) -> bool:
+    """Whether nothing runs on ``arms`` any more, or it has had its time since ``since``."""
+    rollout = so_far.running
+    return not seen.in_flight(rollout.tier, *arms) or seen.now - since > rollout.plan.drain_seconds_max
+
+
 def _suspended(so_far: Decided, seen: Observation) -> Decided:
     rollout = so_far.running
     if rollout.needs_resume or seen.lacking(so_far.tier.table):
+        return so_far
+    if not _drained(so_far, seen, rollout.state_since, Arm.CANARY, Arm.BASELINE):
         return so_far
     return so_far.moved(
         Event.RESUME,
@@ -207,10 +234,10 @@ def _rolling_back(so_far: Decided, seen: Observation) -> Decided:
         excused = set(seen.unreachable) if waited > rollout.plan.lease_seconds else set()
         if lacking - excused or table.lease_seconds is not None:
             return so_far
-    drained = not seen.in_flight_off_stable(rollout.tier)
-    if not drained and waited <= rollout.plan.drain_seconds_max:
+    if not _drained(so_far, seen, rollout.state_since, Arm.CANARY, Arm.BASELINE):
         return so_far
-    how = "what ran on it has finished" if drained else f"drained for {rollout.plan.drain_seconds_max:g} s"
+    left = seen.in_flight(rollout.tier, Arm.CANARY, Arm.BASELINE)
+    how = f"{left} requests cut after {waited:.0f} s" if left else "what ran on it has finished"
     return so_far.moved(Event.SETTLED, seen.now, f"{rollout.reason}; {how}", canary=(), baseline=())
 
 

@@ -66,11 +66,11 @@ class Observation:
     def lacking(self, table: RoutingTable | None) -> tuple[str, ...]:
         return tuple(sorted(set(self.worker_names) - set(self.holding(table))))
 
-    def in_flight_off_stable(self, tier: str) -> int:
-        """Requests of the tier on canary or baseline that have not ended, over the workers that answered."""
+    def in_flight(self, tier: str, *arms: Arm) -> int:
+        """Requests of the tier on ``arms`` that have not ended, over the workers that answered."""
         return sum(
             cell.assigned - cell.finished
             for snapshot in self.snapshots
             for cell in snapshot.cells
-            if cell.tier == tier and cell.arm is not Arm.STABLE
+            if cell.tier == tier and cell.arm in arms
         )

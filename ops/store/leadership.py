@@ -6,6 +6,7 @@ raises a term, and every write of the controller is refused once a higher term i
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 
 import psycopg
@@ -34,8 +35,9 @@ class Leadership:
     async def alive(self) -> bool:
         """Whether the session still is, by asking it."""
         try:
-            await self._connection.execute("SELECT 1")
-        except psycopg.Error:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await self._connection.execute("SELECT 1")
+        except (psycopg.Error, TimeoutError):
             return False
         return True
 

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.errors import UniqueViolation
+
 from ops.judge.model import Look
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.record import Rollout, TierRecord
 from ops.rollout.states import ENDED
 from ops.store.database import Connection, Database
-from ops.store.errors import NotFound
+from ops.store.errors import Conflict, NotFound
 from ops.store.leadership import require_term
 from ops.store.records import from_json, to_json
 from serving.contract import CounterSnapshot
@@ -35,9 +37,19 @@ class LookLine:
     look: Look
 
 
-async def load(database: Database, tier: str) -> tuple[TierRecord, Rollout | None, str | None]:
-    """The tier, its active rollout, and why it is frozen (None if it is not)."""
+@dataclass(frozen=True)
+class Loaded:
+    tier: TierRecord
+    active: Rollout | None
+    frozen: str | None
+    """Why nothing may start or advance, or None."""
+
+
+async def load(database: Database, tier: str, term: int | None = None) -> Loaded:
+    """The tier with its active rollout. With ``term``, raises LostLeadership unless that term still leads."""
     async with database.transaction() as connection:
+        if term is not None:
+            await require_term(connection, term)
         cursor = await connection.execute("SELECT record FROM tiers WHERE tier = %s", (tier,))
         row = await cursor.fetchone()
         record = from_json(row[0], TierRecord) if row else TierRecord(tier)
@@ -46,7 +58,7 @@ async def load(database: Database, tier: str) -> tuple[TierRecord, Rollout | Non
         active = from_json(row[0], Rollout) if row else None
         cursor = await connection.execute("SELECT reason FROM freezes WHERE tier = %s", (tier,))
         row = await cursor.fetchone()
-        return record, active, row[0] if row else None
+        return Loaded(record, active, row[0] if row else None)
 
 
 async def save(
@@ -71,7 +83,10 @@ async def save(
             (tier.tier, to_json(tier)),
         )
         if rollout:
-            await _save_rollout(connection, rollout)
+            try:
+                await _save_rollout(connection, rollout)
+            except UniqueViolation as e:
+                raise Conflict(f"another rollout of {tier.tier} is active") from e
         for entry in decided.entries:
             await write_entry(connection, tier.tier, rollout.id if rollout else None, entry, now, webhooks)
         if rollout and decided.look:

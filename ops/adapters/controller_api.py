@@ -1,0 +1,265 @@
+"""The controller's HTTP API: a thin shell around ``ops.rollout.operating``.
+
+All of ``/v1`` asks for the admin key. A POST with an idempotency key is carried out once: sent again with the same
+body it gets the same answer. Errors are ``{"error": {"code", "message"}}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ops.rollout.commanding import CommandRefused
+from ops.rollout.controlling import Controller
+from ops.rollout.operating import Operations, ReleaseRequest
+from ops.store.answers import KeptAnswer, keep_answer, kept_answer
+from ops.store.errors import Conflict, LostLeadership, NotFound, StoreError, StoreUnavailable
+from ops.store.freezes import list_freezes
+from ops.store.rollouts import get_rollout, list_rollouts, read_journal, read_looks
+from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
+
+T = TypeVar("T")
+
+BODY_BYTES_MAX = 256 * 1024
+LINES_MAX = 1000
+_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+log = structlog.get_logger("controller_api")
+
+
+class _Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    release: str
+    tier: str | None = None
+
+
+class _Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: str = ""
+
+
+class _Return(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    to: str | None = None
+    reason: str = ""
+
+
+class _Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
+    tier: str
+    engine: str
+    model: str
+    engine_version: str = ""
+    arguments: tuple[str, ...] = ()
+    template_version: Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)] = "v1"
+
+
+def controller_app(controller: Controller, operations: Operations, admin_key: str) -> web.Application:
+    """The API as an application; its routes are the table below."""
+    api = _Api(controller, operations)
+    app = web.Application(
+        client_max_size=BODY_BYTES_MAX, middlewares=[_errors, _guard(admin_key), _once(controller)]
+    )
+    app.add_routes(
+        [
+            web.get("/health", api.health),
+            web.post("/v1/releases", api.add_release),
+            web.get("/v1/releases", api.releases),
+            web.get("/v1/releases/{name}", api.release),
+            web.post("/v1/releases/{name}/verify", api.verify_release),
+            web.post("/v1/rollouts", api.start),
+            web.get("/v1/rollouts", api.rollouts),
+            web.get("/v1/rollouts/{id}", api.rollout),
+            web.get("/v1/rollouts/{id}/journal", api.journal),
+            web.get("/v1/rollouts/{id}/looks", api.looks),
+            web.post("/v1/rollouts/{id}/{command:pause|resume|promote|rollback}", api.command),
+            web.get("/v1/tiers", api.tiers),
+            web.post("/v1/tiers/{tier}/rollback", api.roll_back_tier),
+            web.get("/v1/freezes", api.freezes),
+            web.put("/v1/freezes/{tier}", api.freeze),
+            web.delete("/v1/freezes/{tier}", api.lift_freeze),
+        ]
+    )
+    return app
+
+
+class _Api:
+    def __init__(self, controller: Controller, operations: Operations):
+        self._controller = controller
+        self._database = controller.around.database
+        self._operations = operations
+
+    async def health(self, request: web.Request) -> web.Response:
+        leadership = self._controller.leadership
+        state = {
+            "status": "leading" if leadership else "standby",
+            "holder": self._controller.holder,
+            "term": leadership.term if leadership else None,
+            "ticked_at": self._controller.ticked_at,
+            "trouble": self._controller.trouble,
+        }
+        return _json(state)
+
+    async def add_release(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Release)
+        release = await self._operations.add_release(ReleaseRequest(**msgspec.structs.asdict(body)), _actor(request))
+        return _json(release, 201)
+
+    async def releases(self, request: web.Request) -> web.Response:
+        return _json({"releases": await self._operations.releases(request.query.get("tier"))})
+
+    async def release(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.release(request.match_info["name"]))
+
+    async def verify_release(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.verify_release(request.match_info["name"]))
+
+    async def start(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Start)
+        return _json(await self._operations.start(body.release, body.tier, _actor(request)), 201)
+
+    async def rollouts(self, request: web.Request) -> web.Response:
+        count = _number(request, "count", 20, LINES_MAX)
+        return _json({"rollouts": await list_rollouts(self._database, request.query.get("tier"), count)})
+
+    async def rollout(self, request: web.Request) -> web.Response:
+        return _json(await get_rollout(self._database, request.match_info["id"]))
+
+    async def journal(self, request: web.Request) -> web.Response:
+        after, count = _number(request, "after", 0), _number(request, "count", LINES_MAX, LINES_MAX)
+        await get_rollout(self._database, request.match_info["id"])
+        return _json({"lines": await read_journal(self._database, request.match_info["id"], after, count)})
+
+    async def looks(self, request: web.Request) -> web.Response:
+        after, count = _number(request, "after", 0), _number(request, "count", LINES_MAX, LINES_MAX)
+        await get_rollout(self._database, request.match_info["id"])
+        return _json({"looks": await read_looks(self._database, request.match_info["id"], after, count)})
+
+    async def command(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Reason)
+        rollout_id, command = request.match_info["id"], request.match_info["command"]
+        return _json(await self._operations.command(rollout_id, command, _actor(request), body.reason))
+
+    async def tiers(self, request: web.Request) -> web.Response:
+        return _json({"tiers": await self._operations.tiers()})
+
+    async def roll_back_tier(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Return)
+        tier = request.match_info["tier"]
+        return _json(await self._operations.roll_back_tier(tier, body.to, _actor(request), body.reason))
+
+    async def freezes(self, request: web.Request) -> web.Response:
+        return _json({"freezes": await list_freezes(self._database)})
+
+    async def freeze(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Reason)
+        if not body.reason:
+            raise _bad_request("a freeze needs a reason")
+        await self._operations.freeze(request.match_info["tier"], body.reason, _actor(request))
+        return _json({"frozen": True})
+
+    async def lift_freeze(self, request: web.Request) -> web.Response:
+        body = await _body(request, _Reason)
+        lifted = await self._operations.lift_freeze(request.match_info["tier"], body.reason, _actor(request))
+        return _json({"frozen": False, "lifted": lifted})
+
+
+def _actor(request: web.Request) -> str:
+    actor = request.headers.get(ACTOR_HEADER, "").strip()
+    if not actor or len(actor) > 200 or not actor.isprintable():
+        raise _bad_request(f"the header {ACTOR_HEADER} must say who acts")
+    return actor
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    raw = await request.read()
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.DecodeError as e:
+        raise _bad_request(str(e)) from e
+
+
+def _number(request: web.Request, name: str, default: int, highest: int = 2**62) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdigit() or int(text) > highest:
+        raise _bad_request(f"{name} must be a whole number of at most {highest}")
+    return int(text)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def _error(status: int, code: str, message: str) -> web.Response:
+    return _json({"error": {"code": code, "message": message}}, status)
+
+
+class _BadRequest(Exception):
+    pass
+
+
+def _bad_request(message: str) -> _BadRequest:
+    return _BadRequest(message)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _BadRequest as e:
+        return _error(400, "bad_request", str(e))
+    except NotFound as e:
+        return _error(404, "not_found", str(e))
+    except (CommandRefused, Conflict) as e:
+        return _error(409, "refused", str(e))
+    except LostLeadership as e:
+        return _error(503, "not_leading", f"{e}; another try will find the one that does")
+    except StoreUnavailable as e:
+        return _error(503, "no_database", str(e))
+    except StoreError as e:
+        log.error("store_error", path=request.path, reason=str(e))
+        return _error(500, "store", str(e))
+    except web.HTTPException as e:
+        return _error(e.status, "http", e.reason)
+
+
+def _guard(admin_key: str) -> Middleware:
+    expected = f"Bearer {admin_key}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("authorization", "").encode()
+        if request.path != "/health" and not hmac.compare_digest(given, expected):
+            return _error(401, "unauthorised", "the admin key is missing or wrong")
+        return await handler(request)
+
+    return guard
+
+
+def _once(controller: Controller) -> Middleware:
+    database = controller.around.database
+
+    @web.middleware
+    async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
+        key = request.headers.get(IDEMPOTENCY_HEADER)
+        if request.method != "POST" or not key:
+            return await handler(request)
+        if len(key) > 200:
+            raise _bad_request(f"the {IDEMPOTENCY_HEADER} is longer than 200 characters")
+        digest = hashlib.sha256(request.path.encode() + b"\n" + await request.read()).hexdigest()
+        if (kept := await kept_answer(database, key)) is not None:
+            if kept.request != digest:
+                return _error(422, "key_reused", f"this {IDEMPOTENCY_HEADER} came with another request before")
+            return _json(kept.body, kept.status)
+        response = await _errors(request, handler)
+        # A failure that another try may mend is not kept.
+        if isinstance(response, web.Response) and response.status < 500 and isinstance(response.body, bytes):
+            answer = KeptAnswer(digest, response.status, msgspec.json.decode(response.body))
+            await keep_answer(database, key, answer, time.time())
+        return response
+
+    return once

@@ -1,0 +1,158 @@
+"""The controller's API as the command line and the demo use it."""
+
+from __future__ import annotations
+
+import getpass
+import uuid
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+import stamina
+
+from ops.rollout.observing import Checked
+from ops.rollout.operating import ReleaseRequest
+from ops.rollout.record import Release, Rollout
+from ops.store.rollouts import JournalLine, Loaded, LookLine
+from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 30.0
+_TRIES = 4
+
+
+class ControllerError(Exception):
+    """The controller refused, with its reason."""
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
+
+
+class ControllerUnavailable(ControllerError):
+    """It cannot be reached, or cannot work just now: another try may succeed."""
+
+    def __init__(self, message: str):
+        super().__init__(message, 503)
+
+
+@dataclass(frozen=True)
+class _Releases:
+    releases: list[Release]
+
+
+@dataclass(frozen=True)
+class _Rollouts:
+    rollouts: list[Rollout]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    lines: list[JournalLine]
+
+
+@dataclass(frozen=True)
+class _Looks:
+    looks: list[LookLine]
+
+
+@dataclass(frozen=True)
+class _Tiers:
+    tiers: dict[str, Loaded]
+
+
+class ControllerClient:
+    """Use as an async context manager. Each call is tried a few times; a POST carries a key, so it acts once."""
+
+    def __init__(self, url: str, admin_key: str, actor: str | None = None):
+        self._url = url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {admin_key}", ACTOR_HEADER: actor or getpass.getuser()}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> ControllerClient:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def add_release(self, request: ReleaseRequest) -> Release:
+        return await self._call("POST", "/v1/releases", Release, request)
+
+    async def releases(self, tier: str | None = None) -> list[Release]:
+        return (await self._call("GET", "/v1/releases" + (f"?tier={tier}" if tier else ""), _Releases)).releases
+
+    async def release(self, name: str) -> Release:
+        return await self._call("GET", f"/v1/releases/{name}", Release)
+
+    async def verify_release(self, name: str) -> Checked:
+        return await self._call("POST", f"/v1/releases/{name}/verify", Checked, {})
+
+    async def start(self, release: str, tier: str | None) -> Rollout:
+        return await self._call("POST", "/v1/rollouts", Rollout, {"release": release, "tier": tier})
+
+    async def rollouts(self, tier: str | None = None, count: int = 20) -> list[Rollout]:
+        query = f"?count={count}" + (f"&tier={tier}" if tier else "")
+        return (await self._call("GET", f"/v1/rollouts{query}", _Rollouts)).rollouts
+
+    async def rollout(self, rollout_id: str) -> Rollout:
+        return await self._call("GET", f"/v1/rollouts/{rollout_id}", Rollout)
+
+    async def command(self, rollout_id: str, command: str, reason: str = "") -> Rollout:
+        return await self._call("POST", f"/v1/rollouts/{rollout_id}/{command}", Rollout, {"reason": reason})
+
+    async def roll_back_tier(self, tier: str, to: str | None, reason: str = "") -> Rollout:
+        return await self._call("POST", f"/v1/tiers/{tier}/rollback", Rollout, {"to": to, "reason": reason})
+
+    async def journal(self, rollout_id: str, after: int = 0) -> list[JournalLine]:
+        return (await self._call("GET", f"/v1/rollouts/{rollout_id}/journal?after={after}", _Lines)).lines
+
+    async def looks(self, rollout_id: str, after: int = 0) -> list[LookLine]:
+        return (await self._call("GET", f"/v1/rollouts/{rollout_id}/looks?after={after}", _Looks)).looks
+
+    async def tiers(self) -> dict[str, Loaded]:
+        return (await self._call("GET", "/v1/tiers", _Tiers)).tiers
+
+    async def freezes(self) -> list[dict[str, Any]]:
+        return list((await self._call("GET", "/v1/freezes", dict[str, Any]))["freezes"])
+
+    async def freeze(self, tier: str, reason: str) -> None:
+        await self._call("PUT", f"/v1/freezes/{tier}", dict[str, Any], {"reason": reason})
+
+    async def lift_freeze(self, tier: str, reason: str) -> bool:
+        return bool((await self._call("DELETE", f"/v1/freezes/{tier}", dict[str, Any], {"reason": reason}))["lifted"])
+
+    async def _call(self, method: str, path: str, answer: type[T], body: Any = None) -> T:
+        headers = {IDEMPOTENCY_HEADER: uuid.uuid4().hex} if method == "POST" else {}
+        async for attempt in stamina.retry_context(on=ControllerUnavailable, attempts=_TRIES, timeout=None):
+            with attempt:
+                return await self._once(method, path, answer, body, headers)
+        raise AssertionError("a retry context ends in a return or a raise")
+
+    async def _once(self, method: str, path: str, answer: type[T], body: Any, headers: dict[str, str]) -> T:
+        if self._session is None:
+            raise RuntimeError("use the client as an async context manager")
+        data = msgspec.json.encode(body) if body is not None else None
+        try:
+            async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
+                raw, status = await response.read(), response.status
+        except (aiohttp.ClientError, TimeoutError) as e:
+            raise ControllerUnavailable(
+                f"no controller answers at {self._url} ({type(e).__name__}); is the stack up? see 'ops stack status'"
+            ) from e
+        try:
+            if status < 300:
+                return msgspec.json.decode(raw, type=answer)
+            message = str(msgspec.json.decode(raw)["error"]["message"])
+        except (msgspec.DecodeError, KeyError, TypeError) as e:
+            raise ControllerError(f"the controller answered {status} with something else", status) from e
+        if status == 503:
+            raise ControllerUnavailable(message)
+        raise ControllerError(message, status)

@@ -1,0 +1,69 @@
+"""Calls the webhooks that the journal says are due, and tries again what failed, up to a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import aiohttp
+import structlog
+
+from ops.adapters.webhooks import WebhookError, deliver
+from ops.rollout.controlling import Controller
+from ops.store.answers import forget_answers
+from ops.store.deliveries import Delivery, delivery_done, delivery_failed, due_deliveries
+from ops.store.errors import StoreError
+
+ATTEMPTS_MAX = 8
+FIRST_RETRY_SECONDS = 2.0
+"""Doubled after each try: the last comes about four minutes after the first."""
+_POLL_SECONDS = 1.0
+_BATCH = 20
+_ANSWERS_KEPT_SECONDS = 86_400.0
+
+log = structlog.get_logger("notifier")
+
+
+async def notify(controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:
+    """Until cancelled. ``urls`` by webhook name. Works only while the controller leads, so that one alone calls."""
+    database = controller.around.database
+    while True:
+        try:
+            if controller.leadership is not None:
+                for delivery in await due_deliveries(database, time.time(), _BATCH):
+                    await _try(controller, session, urls, delivery)
+                await forget_answers(database, time.time() - _ANSWERS_KEPT_SECONDS)
+        except StoreError as e:
+            log.warning("no_database", reason=str(e))
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _try(
+    controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str], delivery: Delivery
+) -> None:
+    database, line = controller.around.database, delivery.line
+    url = urls.get(delivery.webhook)
+    if url is None:
+        await delivery_failed(database, delivery, "the spec has no such webhook any more", None, time.time())
+        return
+    payload = {
+        "schema": "gratefulgpt.transition/1",
+        "at_unix_seconds": line.at,
+        "tier": line.tier,
+        "rollout": line.rollout,
+        "event": line.entry.event or line.entry.kind,
+        "from_state": line.entry.from_state,
+        "to_state": line.entry.to_state,
+        "actor": line.entry.actor,
+        "reason": line.entry.reason,
+    }
+    try:
+        await deliver(session, url, payload, f"{line.seq}-{delivery.webhook}")
+    except WebhookError as e:
+        attempts = delivery.attempts + 1
+        due = time.time() + FIRST_RETRY_SECONDS * 2**delivery.attempts if attempts < ATTEMPTS_MAX else None
+        log.warning("webhook_failed", webhook=delivery.webhook, attempts=attempts, reason=str(e), final=due is None)
+        await delivery_failed(database, delivery, str(e), due, time.time())
+    else:
+        await delivery_done(database, delivery, time.time())

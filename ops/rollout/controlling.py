@@ -1,0 +1,185 @@
+"""The controller: observe, decide, save, act, again and again, while it leads.
+
+Nothing is done that was not saved first, and nothing is kept in memory that would be missed: a controller that is
+killed at any instant is followed by one that reads the same records and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from ops.rollout.acting import make_true
+from ops.rollout.checking import Checks
+from ops.rollout.deciding import decide, new_replicas
+from ops.rollout.observing import Checked, Observation
+from ops.rollout.record import Release, Rollout
+from ops.rollout.replicas import Replicas, ReplicasError
+from ops.rollout.states import State
+from ops.rollout.workers import Worker, WorkersSeen, see_workers
+from ops.store.database import Database
+from ops.store.errors import LostLeadership, StoreError
+from ops.store.leadership import Leadership, try_to_lead
+from ops.store.rollouts import Loaded, load, save
+
+LEAD_RETRY_SECONDS = 1.0
+TICK_SECONDS = 1.0
+"""Between two ticks; commands wake it sooner. Far below any lease, so that several may fail before one runs out."""
+
+log = structlog.get_logger("controller")
+
+
+class Checker(Protocol):
+    """The checks that take a while."""
+
+    async def verify(self, release: Release) -> Checked: ...
+
+    async def warm_up(self, url: str, rollout: Rollout) -> Checked: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """All that the controller deals with."""
+
+    database: Database
+    database_url: str
+    replicas: Replicas
+    workers: Sequence[Worker]
+    checker: Checker
+    tiers: tuple[str, ...]
+    webhooks: tuple[str, ...]
+    """Names of those to tell of transitions."""
+
+
+def _forget(checks: Mapping[str, Checks]) -> None:
+    for of_tier in checks.values():
+        of_tier.keep(set())
+
+
+class Controller:
+    """One candidate for leadership. ``run`` until cancelled."""
+
+    def __init__(self, around: Surroundings, holder: str):
+        self.around = around
+        self.holder = holder
+        self.locks: Mapping[str, asyncio.Lock] = {tier: asyncio.Lock() for tier in around.tiers}
+        """One per tier, held from load to save: by a tick, or by a command."""
+        self.leadership: Leadership | None = None
+        self.ticked_at: dict[str, float] = {}
+        """Unix seconds of each tier's last tick that went through."""
+        self.trouble: str | None = None
+        """Why the last tick failed, or None."""
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """The next tick now: something was changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                leadership = await try_to_lead(self.around.database_url, self.holder)
+            except StoreError as e:
+                self.trouble = str(e)
+                log.warning("no_database", reason=str(e))
+                leadership = None
+            if leadership is None:
+                await asyncio.sleep(LEAD_RETRY_SECONDS)
+                continue
+            async with leadership:
+                log.info("leading", holder=self.holder, term=leadership.term)
+                self.leadership = leadership
+                try:
+                    await self._lead(leadership)
+                finally:
+                    self.leadership = None
+            log.warning("no_longer_leading", holder=self.holder, term=leadership.term)
+
+    async def _lead(self, leadership: Leadership) -> None:
+        async with asyncio.TaskGroup() as group:
+            checks = {tier: Checks(group) for tier in self.around.tiers}
+            while await leadership.alive():
+                started = time.monotonic()
+                seen = await see_workers(self.around.workers)
+                for tier in self.around.tiers:
+                    try:
+                        await self._tick(tier, leadership.term, seen, checks[tier])
+                        self.ticked_at[tier] = time.time()
+                        self.trouble = None
+                    except LostLeadership as e:
+                        log.error("fenced_off", reason=str(e))
+                        _forget(checks)
+                        return
+                    except (StoreError, ReplicasError) as e:
+                        # Nothing was acted on that was not saved; the lease is the workers' way back to stable.
+                        self.trouble = str(e)
+                        log.warning("tick_failed", tier=tier, reason=str(e))
+                await self._pause(TICK_SECONDS - (time.monotonic() - started))
+            _forget(checks)
+
+    async def _pause(self, seconds: float) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout=max(seconds, 0.05))
+
+    async def _tick(self, tier: str, term: int, workers: WorkersSeen, checks: Checks) -> None:
+        around = self.around
+        async with self.locks[tier]:
+            loaded = await load(around.database, tier, term)
+            if loaded.tier.stable is None and loaded.active is None:
+                return
+            seen = await self._observe(loaded, workers, checks)
+            decided = decide(loaded.tier, loaded.active, seen)
+            if (decided.tier, decided.rollout) != (loaded.tier, loaded.active) or decided.entries:
+                await save(
+                    around.database,
+                    decided,
+                    term=term,
+                    now=seen.now,
+                    snapshots=seen.snapshots,
+                    webhooks=around.webhooks,
+                )
+                for entry in decided.entries:
+                    log.info(entry.kind, tier=tier, transition=entry.event, to=entry.to_state, reason=entry.reason)
+            await make_true(decided.tier, decided.rollout, around.replicas, around.workers, workers)
+
+    async def _observe(self, loaded: Loaded, workers: WorkersSeen, checks: Checks) -> Observation:
+        tier = loaded.tier.tier
+        try:
+            statuses = {status.name: status for status in await self.around.replicas.observe(tier)}
+        except ReplicasError as e:
+            log.warning("replicas_unseen", tier=tier, reason=str(e))
+            statuses = None
+        seen = Observation(
+            now=time.time(),
+            replicas=statuses,
+            workers={name: state.tiers.get(tier) for name, state in workers.states.items()},
+            unreachable=workers.unreachable,
+            snapshots=workers.snapshots,
+            frozen=loaded.frozen,
+        )
+        return self._with_checks(loaded.active, seen, checks)
+
+    def _with_checks(self, rollout: Rollout | None, seen: Observation, checks: Checks) -> Observation:
+        """With what the slow checks have found; starts those that the rollout's phase needs."""
+        preparing = rollout is not None and rollout.state in (State.PREPARING, State.WARMING)
+        if rollout is None or not preparing or rollout.reused:
+            checks.keep(set())
+            return seen
+        checker = self.around.checker
+        # The files are checked before the replicas start, and again when they have read them.
+        phase = ("artefact", rollout.id, rollout.generation, rollout.step, rollout.state)
+        urls = {r.name: seen.urls[r.name] for r in new_replicas(rollout) if r.name in seen.urls}
+        checks.keep({phase, *urls})
+        artefact = checks.answer(phase, partial(checker.verify, rollout.release))
+        if rollout.state is State.PREPARING:
+            return replace(seen, artefact=artefact)
+        warmed = {name: checks.answer(name, partial(checker.warm_up, url, rollout)) for name, url in urls.items()}
+        return replace(seen, artefact=artefact, warmed={name: done for name, done in warmed.items() if done})

@@ -1,0 +1,190 @@
+"""What operators can do and see: each operation loads, decides and saves under the tier's lock, then wakes the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ops.rollout import commanding
+from ops.rollout.commanding import CommandRefused
+from ops.rollout.controlling import Controller
+from ops.rollout.decided import Decided
+from ops.rollout.observing import Checked
+from ops.rollout.plan import RolloutPlan
+from ops.rollout.record import Release, Rollout
+from ops.store.errors import LostLeadership, NotFound
+from ops.store.freezes import freeze, lift_freeze
+from ops.store.releases import add_release, get_release, list_releases
+from ops.store.rollouts import Loaded, get_rollout, list_rollouts, load, save
+
+ENGINES = ("simulated", "vllm")
+
+
+@dataclass(frozen=True)
+class ReleaseRequest:
+    name: str
+    tier: str
+    engine: str
+    model: str
+    """A folder, or ``file://``."""
+    engine_version: str = ""
+    arguments: tuple[str, ...] = ()
+    template_version: str = "v1"
+
+
+class Registrar(Protocol):
+    """Reads artefacts."""
+
+    async def register(self, request: ReleaseRequest, *, now: float, actor: str) -> Release:
+        """Raises CommandRefused if there is no artefact there."""
+
+    async def verify(self, release: Release) -> Checked: ...
+
+
+class Operations:
+    def __init__(self, controller: Controller, registrar: Registrar, plan_for: Callable[[str], RolloutPlan]):
+        """``plan_for`` gives a tier's plan from the spec as it is now; raises CommandRefused if that is faulty."""
+        self._controller = controller
+        self._database = controller.around.database
+        self._registrar = registrar
+        self._plan_for = plan_for
+
+    # --- Releases -----------------------------------------------------------------------------------------------
+
+    async def add_release(self, request: ReleaseRequest, actor: str) -> Release:
+        """Raises CommandRefused, Conflict."""
+        self._require_tier(request.tier)
+        if request.engine not in ENGINES:
+            raise CommandRefused(f"engine {request.engine!r} is none of {', '.join(ENGINES)}")
+        release = await self._registrar.register(request, now=time.time(), actor=actor)
+        await add_release(self._database, release)
+        return release
+
+    async def releases(self, tier: str | None) -> list[Release]:
+        return await list_releases(self._database, tier)
+
+    async def release(self, name: str) -> Release:
+        return await get_release(self._database, name)
+
+    async def verify_release(self, name: str) -> Checked:
+        return await self._registrar.verify(await get_release(self._database, name))
+
+    # --- Rollouts -----------------------------------------------------------------------------------------------
+
+    async def start(self, release_name: str, tier: str | None, actor: str) -> Rollout:
+        release = await get_release(self._database, release_name)
+        tier = tier or release.tier
+        plan = self._plan(tier)
+
+        def begin(loaded: Loaded, now: float) -> Decided:
+            return commanding.start(
+                loaded.tier,
+                loaded.active,
+                release,
+                plan,
+                rollout_id=_new_id(),
+                now=now,
+                actor=actor,
+                frozen=loaded.frozen,
+            )
+
+        return await self._carry_out(tier, begin)
+
+    async def command(self, rollout_id: str, command: str, actor: str, reason: str) -> Rollout:
+        """``pause``, ``resume``, ``promote`` or ``rollback``. Raises CommandRefused, NotFound."""
+        act = {
+            "pause": commanding.pause,
+            "resume": commanding.resume,
+            "promote": commanding.promote,
+            "rollback": commanding.roll_back,
+        }[command]
+        tier = (await get_rollout(self._database, rollout_id)).tier
+
+        def obey(loaded: Loaded, now: float) -> Decided:
+            if loaded.active is None or loaded.active.id != rollout_id:
+                raise CommandRefused(f"rollout {rollout_id} has ended")
+            return act(Decided(loaded.tier, loaded.active), now, actor, reason)
+
+        return await self._carry_out(tier, obey)
+
+    async def roll_back_tier(self, tier: str, to: str | None, actor: str, reason: str) -> Rollout:
+        """The active rollout back, or, when none is active, the tier to an earlier release (by default the last)."""
+        plan = self._plan(tier)
+        named = await get_release(self._database, to) if to else None
+        earlier = named or await self._last_stable_but_one(tier)
+
+        def obey(loaded: Loaded, now: float) -> Decided:
+            active, stable = loaded.active, loaded.tier.stable
+            if active is not None and (named is None or (stable and stable.release.name == named.name)):
+                return commanding.roll_back(Decided(loaded.tier, active), now, actor, reason)
+            retained = loaded.tier.retained.fleet.release if loaded.tier.retained else None
+            target = named or retained or earlier
+            if target is None:
+                raise CommandRefused(f"{tier} has no earlier release to return to; name one with --to")
+            return commanding.return_to(
+                loaded.tier,
+                active,
+                target,
+                plan,
+                rollout_id=_new_id(),
+                now=now,
+                actor=actor,
+                reason=reason or f"asked by {actor}",
+            )
+
+        return await self._carry_out(tier, obey)
+
+    async def _last_stable_but_one(self, tier: str) -> Release | None:
+        promoted = [r.release for r in await list_rollouts(self._database, tier, 50) if r.state.value == "promoted"]
+        others = [release for release in promoted if release.name != promoted[0].name]
+        return others[0] if others else None
+
+    # --- Tiers and freezes --------------------------------------------------------------------------------------
+
+    async def tiers(self) -> dict[str, Loaded]:
+        names = self._controller.around.tiers
+        found = await asyncio.gather(*(load(self._database, tier) for tier in names))
+        return dict(zip(names, found, strict=True))
+
+    async def freeze(self, tier: str, reason: str, actor: str) -> None:
+        self._require_tier(tier)
+        await freeze(self._database, tier, reason, actor, time.time())
+        self._controller.wake()
+
+    async def lift_freeze(self, tier: str, reason: str, actor: str) -> bool:
+        self._require_tier(tier)
+        lifted = await lift_freeze(self._database, tier, reason, actor, time.time())
+        self._controller.wake()
+        return lifted
+
+    # --- How ----------------------------------------------------------------------------------------------------
+
+    def _require_tier(self, tier: str) -> None:
+        if tier not in self._controller.around.tiers:
+            raise NotFound(f"no tier {tier}; the spec has {', '.join(self._controller.around.tiers)}")
+
+    def _plan(self, tier: str) -> RolloutPlan:
+        self._require_tier(tier)
+        return self._plan_for(tier)
+
+    async def _carry_out(self, tier: str, act: Callable[[Loaded, float], Decided]) -> Rollout:
+        leadership = self._controller.leadership
+        if leadership is None:
+            raise LostLeadership("this controller does not lead")
+        async with self._controller.locks[tier]:
+            loaded = await load(self._database, tier, leadership.term)
+            now = time.time()
+            decided = act(loaded, now)
+            webhooks = self._controller.around.webhooks
+            await save(self._database, decided, term=leadership.term, now=now, webhooks=webhooks)
+        self._controller.wake()
+        return decided.running
+
+
+def _new_id() -> str:
+    """Sorts by time, and fits into names of replicas."""
+    return f"r{time.strftime('%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"

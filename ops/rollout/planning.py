@@ -1,0 +1,54 @@
+"""From the spec to the plan that a rollout is frozen with."""
+
+from __future__ import annotations
+
+from ops.rollout.plan import JUDGE_VERSION, AnalysisPlan, EventPlan, Pace, Role, RolloutPlan, Step, Then, Warmup
+from ops.spec import Spec
+from ops.spec.compiling import spec_digest
+from serving.contract import WEIGHT_TOTAL, StrataConfig
+
+
+def rollout_plan(spec: Spec, environment: str, tier: str) -> RolloutPlan:
+    """Raises KeyError if the spec knows no such environment or tier."""
+    rollout, where = spec.rollout, spec.environments[environment]
+    canary = rollout.strategies.canary
+    strata = spec.measuring.strata
+    return RolloutPlan(
+        spec_digest=spec_digest(spec),
+        judge_version=JUDGE_VERSION,
+        environment=environment,
+        model_name=spec.tiers[tier].model,
+        stable_replicas=where.replicas.min,
+        steps=tuple(
+            Step(weight=round(percent * WEIGHT_TOTAL / 100), baseline=percent <= canary.baseline_up_to_percent)
+            for percent in canary.steps_percent
+        ),
+        pace=Pace(**where.pace.model_dump()),
+        analysis=_analysis(spec),
+        warmup=Warmup(**rollout.warmup.model_dump()),
+        lease_seconds=rollout.lease_seconds,
+        prepare_seconds_max=rollout.prepare_seconds_max,
+        drain_seconds_max=rollout.drain_seconds_max,
+        blind_seconds_max=rollout.blind.seconds_max,
+        blind_then=Then(rollout.blind.then),
+        inconclusive_then=Then(rollout.inconclusive.then),
+        affinity=rollout.affinity,
+        latency_targets={name: part.latency_p95_ms / 1000 for name, part in spec.task_classes.items()},
+        strata=StrataConfig(tuple(strata.prompt_chars), tuple(strata.output_tokens)).labels,
+    )
+
+
+def _analysis(spec: Spec) -> AnalysisPlan:
+    values = spec.rollout.analysis.model_dump(exclude={"events"})
+    events = (
+        EventPlan(
+            event=event,
+            role=Role(rule.role),
+            margin_odds=rule.margin_odds,
+            harm_odds=rule.harm_odds,
+            tolerated_rate=rule.tolerated_rate,
+            budget_rate=rule.budget_rate,
+        )
+        for event, rule in spec.rollout.analysis.events.items()
+    )
+    return AnalysisPlan(**values, events=tuple(events))
