@@ -21,6 +21,8 @@ from ops.spec.faults import SECRET_KEYS, Fault, Path, SpecError, path_text, quot
 
 DEPTH_MAX = 32
 NODES_MAX = 20_000
+WORDS_LENGTH_MAX = 200
+"""Of PyYAML's own words, which may quote a name from the text."""
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
@@ -69,22 +71,32 @@ def compose(text: str, file: str) -> tuple[Node, list[Fault]]:
 
     Raises SpecError where the text is no YAML, empty, too deep or too large.
     """
-    try:
-        root = _Loader(text).get_single_node()
-    except _TooDeep as e:
-        raise SpecError([_fault(file, e.mark, "nested too deep", f"at most {DEPTH_MAX} levels")]) from e
-    except ReaderError as e:
-        mark = _mark_at(text, e.position)
-        raise SpecError([_fault(file, mark, "a character that YAML does not allow", None, _code(e.character))]) from e
-    except yaml.MarkedYAMLError as e:
-        place = e.problem_mark or e.context_mark
-        mark = _mark(place) if place else Mark(1, 1)
-        words = ", ".join(part for part in (e.context, e.problem) if part)
-        raise SpecError([_fault(file, mark, f"not YAML: {words}", None)]) from e
+    root = _composed(text, file)
     if root is None:
         raise SpecError([_fault(file, Mark(1, 1), "the file is empty", "a spec")])
     building = _Building(file)
     return building.node(root, ()), building.faults
+
+
+def _composed(text: str, file: str) -> yaml.Node | None:
+    try:
+        loader = _Loader(text)
+    except ReaderError as e:
+        mark = _mark_at(text, e.position)
+        raise SpecError([_fault(file, mark, "a character that YAML does not allow", None, _code(e.character))]) from e
+    try:
+        return loader.get_single_node()
+    except _TooDeep as e:
+        raise SpecError([_fault(file, e.mark, "nested too deep", f"at most {DEPTH_MAX} levels")]) from e
+    except yaml.MarkedYAMLError as e:
+        place = e.problem_mark or e.context_mark
+        mark = _mark(place) if place else Mark(1, 1)
+        words = ", ".join(part for part in (e.context, e.problem) if part)
+        raise SpecError([_fault(file, mark, f"not YAML: {shortened(words, WORDS_LENGTH_MAX)}", None)]) from e
+    except (ValueError, OverflowError) as e:
+        # PyYAML's own: an escape beyond Unicode, a directive's number of thousands of digits.
+        mark = Mark(loader.line + 1, loader.column + 1)
+        raise SpecError([_fault(file, mark, "not YAML: an escape or a directive that means nothing", None)]) from e
 
 
 @dataclass
@@ -117,7 +129,7 @@ class _Building:
             mark = _mark(key.start_mark)
             if key.tag == _MERGE:
                 merged = {**self.merged(value, path), **merged}
-            elif not isinstance(key, yaml.ScalarNode) or key.tag != _TAG + "str":
+            elif not isinstance(key, yaml.ScalarNode) or key.tag != _TAG + "str" or not _encodable(key.value):
                 self.found(mark, path, "a key is plain text", _key_found(key))
             elif key.value in own:
                 self.found(mark, (*path, key.value), f"the key of line {own[key.value].key_mark.line} again")
@@ -140,7 +152,7 @@ class _Building:
         text, tag = str(node.value), node.tag.removeprefix(_TAG)
         try:
             match tag:
-                case "str" | "merge":
+                case "str" | "merge" if _encodable(text):
                     return Leaf(mark, text)
                 case "null":
                     return Leaf(mark, None)
@@ -151,7 +163,7 @@ class _Building:
                 case "float":
                     return Leaf(mark, float(re.sub(r"\.(inf|nan)$", r"\1", text.lower())))
                 case _:
-                    problem = f"a tag that is not known here: {shortened(node.tag)}"
+                    problem = f"not a value that a spec can hold: {shortened(tag)}"
         except (ValueError, KeyError):  # an explicit tag on another type's text; a number of thousands of digits
             problem = f"cannot be read as {shortened(tag)}"
         secret = bool(path) and path[-1] in SECRET_KEYS
@@ -160,6 +172,11 @@ class _Building:
 
     def found(self, mark: Mark, path: Path, message: str, found: str | None = None) -> None:
         self.faults.append(Fault(self.file, mark.line, mark.column, path_text(path), message, found))
+
+
+def _encodable(text: str) -> bool:
+    """No half of a surrogate pair, which an escape can smuggle in."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _key_found(key: yaml.Node) -> str:

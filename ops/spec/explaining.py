@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from ops.spec.faults import SECRET_KEYS, Finding, Path, figure, nearest, quoted
+from ops.spec.faults import SECRET_KEYS, Finding, Path, figure, nearest, one_of, quoted
 
 _KEY = "[key]"
 """Pydantic's mark for a fault in a mapping's key."""
@@ -76,7 +76,7 @@ def _unknown_key(path: Path, known: Sequence[str], missing: Sequence[str]) -> Fi
     key = str(path[-1])
     # A key that is missing is the likelier one; a key that is there already would only be there twice.
     near = nearest(key, missing) or nearest(key, known)
-    return Finding(path, "unknown key", expected="one of " + ", ".join(known), nearest=near, at_key=True)
+    return Finding(path, "unknown key", expected=one_of(known), nearest=near, at_key=True)
 
 
 def _bad_key(kind: str, path: Path, context: Mapping[str, Any]) -> Finding:

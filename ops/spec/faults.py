@@ -73,14 +73,18 @@ def path_text(path: Path) -> str:
     """``rollout.strategies.canary.steps_percent[1]``."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else shortened(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" if text else shortened(step)
     return text
 
 
-def shortened(text: str) -> str:
-    """At most ``QUOTE_LENGTH_MAX`` characters, none of which could disturb a terminal."""
+def one_of(known: Iterable[str]) -> str:
+    return "one of " + ", ".join(shortened(word) for word in known)
+
+
+def shortened(text: str, length_max: int = QUOTE_LENGTH_MAX) -> str:
+    """At most ``length_max`` characters, none of which could disturb a terminal."""
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return printable if len(printable) <= QUOTE_LENGTH_MAX else printable[: QUOTE_LENGTH_MAX - 3] + "..."
+    return printable if len(printable) <= length_max else printable[: length_max - 3] + "..."
 
 
 def figure(value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from ops.spec.draft import Draft
-from ops.spec.faults import Finding, Path, figure, nearest, path_text, quoted
+from ops.spec.faults import Finding, Path, figure, nearest, one_of, path_text, quoted
 
 
 def rising(draft: Draft, path: Path) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def reference(draft: Draft, path: Path, to: str) -> Iterator[Finding]:
     """The text at the path is a name in the top-level mapping ``to``, if that is readable at all."""
     name, known = draft.text(*path), draft.keys(to)
     if name is not None and known and name not in known:
-        yield Finding(path, f"no such name in {to}", quoted(name), "one of " + ", ".join(known), nearest(name, known))
+        yield Finding(path, f"no such name in {to}", quoted(name), one_of(known), nearest(name, known))
 
 
 def at_most(draft: Draft, path: Path, bound: Path, why: str) -> Iterator[Finding]:
