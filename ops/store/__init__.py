@@ -1,0 +1,1 @@
+"""The store: PostgreSQL with its migrations, and the repositories over it."""
