@@ -112,6 +112,8 @@ def quoted(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like this one, or None if none is like it."""
-    matches = difflib.get_close_matches(word[:QUOTE_LENGTH_MAX], list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The known word most like this one, or the only one that it begins; None if there is neither."""
+    word, words = word[:QUOTE_LENGTH_MAX], list(known)
+    begun = [known_word for known_word in words if word and known_word.startswith(word)]
+    alike = difflib.get_close_matches(word, words, n=1, cutoff=0.6) or (begun if len(begun) == 1 else [])
+    return alike[0] if alike else None

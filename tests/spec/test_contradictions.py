@@ -1,0 +1,131 @@
+"""Each contradiction that a spec can hold is found: alone, at its place, and with its mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ops.spec import Fault
+
+Edited = Callable[..., bytes]
+FaultsOf = Callable[[bytes], list[Fault]]
+
+CASES = [
+    # what is edited, with what, the path of the fault, a part of its message
+    ("[5, 50, 100]", "[5, 5, 100]", "rollout.strategies.canary.steps_percent[1]", "not rising"),
+    ("[5, 50, 100]", "[50, 5, 100]", "rollout.strategies.canary.steps_percent[1]", "not rising"),
+    ("[5, 50, 100]", "[5, 50, 101]", "rollout.strategies.canary.steps_percent[2]", "expected at most 100"),
+    ("[5, 50, 100]", "[5, 50, 90]", "rollout.strategies.canary.steps_percent[2]", "leaves users behind"),
+    ("[5, 50, 100]", "[0.001, 50, 100]", "rollout.strategies.canary.steps_percent[0]", "multiple of 0.01"),
+    ("[5, 50, 100]", "[]", "rollout.strategies.canary.steps_percent", "at least 1 entry"),
+    ("baseline_up_to_percent: 25", "baseline_up_to_percent: 51", "rollout.strategies.canary.baseline_up_to_percent",
+     "at most 50"),
+    ("latency_p95_ms: 2000", "latency_p95_ms: 2100", "task_classes.generation.latency_p95_ms", "did you mean '2000'?"),
+    ("latency_bounds_ms: [10, 25", "latency_bounds_ms: [25, 10", "measuring.latency_bounds_ms[1]", "not rising"),
+    ("prompt_chars: [512, 4096]", "prompt_chars: [4096, 512]", "measuring.strata.prompt_chars[1]", "not rising"),
+    ("output_tokens: [32, 128]", "output_tokens: [32, 512]", "measuring.strata.output_tokens[1]", "no request can"),
+    ("kind: openai_chat, class: generation, tier: production", "kind: openai_chat, class: generation, tier: prod",
+     "api.tasks.openai-chat.tier", "did you mean 'production'?"),
+    ("kind: openai_chat, class: generation", "kind: openai_chat, class: generaton", "api.tasks.openai-chat.class",
+     "did you mean 'generation'?"),
+    ("access: [researcher, enterprise]", "access: [researchers, enterprise]", "tiers.research.access[0]",
+     "did you mean 'researcher'?"),
+    ("access: [researcher, enterprise]", "access: [enterprise, enterprise]", "tiers.research.access[1]", "again"),
+    ("replicas: { min: 10, max: 50 }", "replicas: { min: 10, max: 9 }", "environments.production.replicas.max",
+     "expected at least environments.production.replicas.min, 10"),
+    ("timeout_seconds: 15", "timeout_seconds: 0.9", "task_classes.completion.timeout_seconds", "expected more than 1"),
+    ("timeout_seconds: 10", "timeout_seconds: 9", "task_classes.query.timeout_seconds", "the tries of api.limits"),
+    ("drain_timeout_seconds: 30", "drain_timeout_seconds: 29", "api.limits.drain_timeout_seconds", "would cut"),
+    ("body_bytes_max: 1048576", "body_bytes_max: 65535", "api.limits.body_bytes_max", "longest prompt"),
+    ("tier: production, output_tokens_max: 64", "tier: production, output_tokens_max: 65",
+     "api.tasks.history-query.output_tokens_max", "expected at most task_classes.query.output_tokens_max, 64"),
+    ("context_tokens_max: 8192", "context_tokens_max: 200", "api.tasks.openai-chat.class", "no room for a prompt"),
+    ("path: /api/v1/complete,", "path: /api/v1/generate,", "api.tasks.complete.path", "the path of api.tasks.generate"),
+    ("path: /api/v1/complete,", "path: /api/v1/health,", "api.tasks.complete.path", "gateway's own"),
+    ("path: /api/v1/complete,", "path: /api/admin/complete,", "api.tasks.complete.path", "gateway's own"),
+    ("model: gratefulgpt-7b", "model: gratefulgpt-70b", "tiers.production.model", "the model of tiers.research.model"),
+    ("model: gratefulgpt-7b", "model: research", "tiers.production.model", "ambiguous"),
+    ("webhooks: []", "webhooks: [{name: a, url: http://a}, {name: a, url: http://b}]",
+     "notifications.webhooks[1].name", "the name of notifications.webhooks[0].name again"),
+    ("webhooks: []", "webhooks: [{name: a, url: ftp://a}]", "notifications.webhooks[0].url", "http://... or https://"),
+    ("webhooks: []", "webhooks: [{name: a, url: 'https://u:p@a'}]", "notifications.webhooks[0].url", "without user and password"),
+    ("webhooks: []", "webhooks: [{name: a, url: 'https://'}]", "notifications.webhooks[0].url", "http://... or https://"),
+    ("slow_quantile: 0.75", "slow_quantile: 1", "rollout.analysis.slow_quantile", "expected less than 1"),
+    ("slow_quantile: 0.75", "slow_quantile: 0", "rollout.analysis.slow_quantile", "expected more than 0"),
+    ("slow: { role: critical, margin_odds: 1.5, harm_odds: 3.0 }", "slow: { role: critical, margin_odds: 3, harm_odds: 3 }",
+     "rollout.analysis.events.slow.harm_odds", "expected more than rollout.analysis.events.slow.margin_odds, 3"),
+    ("tolerated_rate: 0.03, budget_rate: 0.05", "tolerated_rate: 0.05, budget_rate: 0.05",
+     "rollout.analysis.events.failed.budget_rate", "what is tolerated"),
+    ("      slow: {", "      slo: {", "rollout.analysis.events.slo", "did you mean 'slow'?"),
+    ("      abandoned: { role: watched, margin_odds: 1.5, harm_odds: 3.0 }\n", "", "rollout.analysis.events",
+     "missing key 'abandoned'"),
+    ("lease_seconds: 15", "lease_seconds: 14.7", "environments.production.pace.look_seconds", "a third of"),
+    ("samples_age_seconds_max: 5", "samples_age_seconds_max: 4", "environments.production.pace.look_seconds", "too old"),
+    ("samples_age_seconds_max: 5", "samples_age_seconds_max: 61", "rollout.analysis.samples_age_seconds_max", "blind"),
+    ("step_seconds_max: 1800", "step_seconds_max: 59", "environments.production.pace.step_seconds_max", "shortest"),
+    ("step_seconds_min: 60", "step_seconds_min: 4", "environments.production.pace.look_seconds", "before its first look"),
+    ("surge_percent: 25", "surge_percent: 0", "rollout.strategies.rolling.surge_percent", "nothing can move"),
+    ("role: secondary", "role: primary", "environments.production.regions", "one primary"),
+    ("name: us-west-2", "name: us-east-1", "environments.production.regions[1].name", "again"),
+    ("rto_seconds: 3600", "rto_seconds: 3601", "recovery.rto_seconds", "slower than promised"),
+    ("metrics_days: 90", "metrics_days: 29", "retention.metrics_days", "objectives' window"),
+    ("model_versions_days: 90", "model_versions_days: 89", "retention.model_versions_days", "snapshot"),
+    ("error_rate_percent: { critical: 5 }", "error_rate_percent: { critical: 0.05 }",
+     "alerting.thresholds.error_rate_percent.critical", "promise still holds"),
+    ("error_rate_percent: { critical: 5 }", "error_rate_percent: { critical: 5, warning: 5 }",
+     "alerting.thresholds.error_rate_percent.critical", "before there was a warning"),
+    ("info: [deployment,", "info: [model-quality,", "alerting.categories.info[0]", "again"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "path", "words"), CASES, ids=[f"{case[2]} {case[1][:30]}" for case in CASES])
+def test_a_contradiction_is_found_once_at_its_place(
+    edited: Edited, faults_of: FaultsOf, old: str, new: str, path: str, words: str
+) -> None:
+    found = faults_of(edited((old, new)))
+    assert path in {fault.path for fault in found}
+    fault = next(fault for fault in found if fault.path == path)
+    assert words in str(fault)
+    assert {fault.message for fault in found} == {fault.message}, "one mistake gave several kinds of faults"
+
+
+def test_the_place_of_a_contradiction_is_that_of_its_value(
+    reference_text: str, edited: Edited, faults_of: FaultsOf
+) -> None:
+    (fault,) = faults_of(edited(("[5, 50, 100]", "[5, 50, 90]")))
+    lines = reference_text.splitlines()
+    line = next(i for i, text in enumerate(lines) if "steps_percent: [5" in text)
+    assert (fault.line, fault.column) == (line + 1, lines[line].index("100]") + 1)
+
+
+def test_contradictions_are_found_beside_faults_of_type_and_misspelt_keys(edited: Edited, faults_of: FaultsOf) -> None:
+    found = faults_of(
+        edited(
+            ("rollout:\n  default", "rolout:\n  default"),  # all that stands under it is checked nevertheless
+            ("lease_seconds: 15", "lease_seconds: soon"),
+            ("[5, 50, 100]", "[5, 50, 90]"),
+            ("min: 10", "min: ten"),
+            ("latency_p95_ms: 500", "latency_p95_ms: 510"),
+        )
+    )
+    assert [fault.path for fault in found] == [
+        "task_classes.query.latency_p95_ms",
+        "environments.production.replicas.min",
+        "rolout",
+        "rollout.strategies.canary.steps_percent[2]",
+        "rollout.lease_seconds",
+    ]
+
+
+def test_a_fault_behind_an_anchor_is_told_once(edited: Edited, faults_of: FaultsOf) -> None:
+    (fault,) = faults_of(edited(("look_seconds: 5", "look_secs: 5")))
+    assert fault.message == "unknown key"
+    assert fault.nearest == "look_seconds"
+
+
+def test_an_address_is_never_quoted(edited: Edited, faults_of: FaultsOf) -> None:
+    for address in ("hooks.example.org/T0K3N", "[https://hooks/T0K3N]", "!!int T0K3N", "'https://u:T0K3N@x'", "!x T0K3N"):
+        found = faults_of(edited(("webhooks: []", f"webhooks: [{{name: a, url: {address}}}]")))
+        assert found
+        assert not any("T0K3N" in str(fault) + repr(fault) for fault in found), address
