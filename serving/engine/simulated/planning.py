@@ -1,0 +1,207 @@
+"""From a request to what will be produced for it: prompts in tokens, and one output per choice.
+
+Pure: the chance of a request is an argument. Raises the errors that vLLM answers for requests it cannot serve.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from serving.engine.simulated.errors import bad_request, parameter_error
+from serving.engine.simulated.faulting import Fault
+from serving.engine.simulated.patterns import REPEATS_MAX, PatternError, matching_text
+from serving.engine.simulated.profile import Profile
+from serving.engine.simulated.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    GenerationRequest,
+    Message,
+    StructuredOutputs,
+)
+from serving.engine.simulated.schemas import SchemaError, make_value
+from serving.engine.simulated.text import Output, Tape, empty, stopped, written
+from serving.engine.simulated.tokens import Tokenizer
+
+CHOICES_MAX = 128
+"""Sequences of one request at most. vLLM has no such bound; a simulated engine guards its memory."""
+COMPLETION_TOKENS_DEFAULT = 16
+
+
+@dataclass(frozen=True)
+class Model:
+    """What planning needs to know of the engine."""
+
+    profile: Profile
+    tokenizer: Tokenizer
+    tape: Tape
+
+
+@dataclass(frozen=True)
+class Planned:
+    prompts: tuple[tuple[int, ...], ...]
+    outputs: tuple[Output, ...]
+    """``n`` per prompt, prompt by prompt."""
+    tokens_max: int
+    n: int
+
+
+def rendered(messages: Sequence[Message]) -> str:
+    """The chat template: ``role: content`` lines, then the assistant's turn."""
+    parts = []
+    for message in messages:
+        content = message.content
+        if content is UNSET or content is None:
+            content = ""
+        elif not isinstance(content, str):
+            content = "".join(part.text or "" for part in content)
+        parts.append(f"{message.role}: {content}\n")
+    return "".join(parts) + "assistant: "
+
+
+def plan_chat(request: ChatRequest, model: Model, fault: Fault, chance: random.Random) -> Planned:
+    """Raises ApiError (400)."""
+    if not request.messages:
+        raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
+    prompt = tuple(model.tokenizer.encode(rendered(request.messages)))
+    limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
+    return _planned(request, (prompt,), limit, model, fault, chance)
+
+
+def plan_completion(request: CompletionRequest, model: Model, fault: Fault, chance: random.Random) -> Planned:
+    """Raises ApiError (400)."""
+    prompts = _completion_prompts(request.prompt, model.tokenizer)
+    limit = request.max_tokens if request.max_tokens is not None else COMPLETION_TOKENS_DEFAULT
+    return _planned(request, prompts, limit, model, fault, chance)
+
+
+def _completion_prompts(prompt: Any, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    if isinstance(prompt, str):
+        return (tuple(tokenizer.encode(prompt)),)
+    if not prompt:
+        raise bad_request("You must pass at least one prompt")
+    listed = [tuple(prompt)] if isinstance(prompt[0], int) else prompt
+    prompts = []
+    for one in listed:
+        tokens = tuple(tokenizer.encode(one)) if isinstance(one, str) else tuple(one)
+        if any(not isinstance(token, int) for token in tokens):
+            raise bad_request("a prompt is either text or a list of token ids", "prompt")
+        unknown = [token for token in tokens if not 0 <= token < tokenizer.size]
+        if unknown:
+            raise bad_request(f"Token id {unknown[0]} is out of vocabulary")
+        if not tokens:
+            raise parameter_error("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+        prompts.append(tokens)
+    return tuple(prompts)
+
+
+def _planned(
+    request: GenerationRequest,
+    prompts: tuple[tuple[int, ...], ...],
+    limit: int | None,
+    model: Model,
+    fault: Fault,
+    chance: random.Random,
+) -> Planned:
+    tokens_max = _tokens_max(prompts, limit, model.profile.max_model_len)
+    n = request.n or 1
+    if request.min_tokens > tokens_max:
+        raise bad_request(
+            f"min_tokens must be less than or equal to max_tokens={tokens_max}, got {request.min_tokens}."
+        )
+    if n * len(prompts) > CHOICES_MAX:
+        raise bad_request(f"at most {CHOICES_MAX} choices are simulated per request", "n")
+    outputs = tuple(_output(request, tokens_max, model, fault, chance) for _ in range(n * len(prompts)))
+    return Planned(prompts, outputs, tokens_max, n)
+
+
+def _tokens_max(prompts: tuple[tuple[int, ...], ...], limit: int | None, context: int) -> int:
+    longest = max(map(len, prompts))
+    if limit is not None and limit > context:
+        raise parameter_error(
+            f"max_tokens={limit} cannot be greater than max_model_len={context}. Please request fewer output tokens.",
+            "max_tokens",
+            limit,
+        )
+    if longest >= context:
+        raise parameter_error(
+            f"This model's maximum context length is {context} tokens. However, your prompt contains at least "
+            f"{longest} input tokens, which exceeds this limit even without any output tokens. "
+            "Please reduce the length of the input prompt.",
+            "input_tokens",
+            longest,
+        )
+    if limit is not None and limit < 1:
+        raise parameter_error(f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit)
+    return min(context - longest, limit if limit is not None else context)
+
+
+def _output(
+    request: GenerationRequest, tokens_max: int, model: Model, fault: Fault, chance: random.Random
+) -> Output:
+    constraint = _constraint(request)
+    if fault is Fault.EMPTY:
+        return empty()
+    if fault is Fault.REPEAT:
+        return model.tape.repeated(chance, tokens_max)
+    if constraint is not None:
+        return _constrained(constraint, tokens_max, model.tokenizer, chance)
+    natural: int | None = None
+    if not request.ignore_eos:
+        # Geometric in steps of a token: the same chance to end after each.
+        natural = 1 + int(chance.expovariate(1.0) * model.profile.output_tokens_mean)
+        natural = max(natural, request.min_tokens)
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return stopped(model.tape.free_text(chance, natural, tokens_max), [stop for stop in stops if stop])
+
+
+def _constraint(request: GenerationRequest) -> StructuredOutputs | None:
+    """What the answer must satisfy; None for free text. Raises ApiError (400)."""
+    wanted = request.structured_outputs
+    chosen = request.response_format
+    if chosen is not None and chosen.type == "json_object":
+        return StructuredOutputs(json_object=True)
+    if chosen is not None and chosen.type == "json_schema" and chosen.json_schema is not None:
+        wanted = StructuredOutputs(json=chosen.json_schema.schema)
+    if wanted is None:
+        return None
+    if wanted.grammar is not None or wanted.structural_tag is not None:
+        raise bad_request("structured outputs by 'grammar' or 'structural_tag' are not simulated")
+    given = [name for name in ("json", "regex", "choice") if getattr(wanted, name) is not None]
+    if len(given) > 1:
+        raise bad_request(
+            "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice')."
+        )
+    if not given and not wanted.json_object:
+        raise bad_request("You must use one kind of structured outputs constraint but none are specified.")
+    return wanted
+
+
+def _constrained(wanted: StructuredOutputs, tokens_max: int, tokenizer: Tokenizer, chance: random.Random) -> Output:
+    """Text that satisfies the constraint: a rich one if it fits, else the briefest, cut off if that is too long."""
+    output = written(_constrained_text(wanted, chance, brief=False), tokenizer, tokens_max)
+    if output.tokens < tokens_max:
+        return output
+    return written(_constrained_text(wanted, chance, brief=True), tokenizer, tokens_max)
+
+
+def _constrained_text(wanted: StructuredOutputs, chance: random.Random, brief: bool) -> str:
+    try:
+        if wanted.choice is not None:
+            if not wanted.choice:
+                raise bad_request("structured outputs by 'choice' need at least one choice")
+            return min(wanted.choice, key=len) if brief else chance.choice(wanted.choice)
+        if wanted.regex is not None:
+            return matching_text(wanted.regex, chance, 0 if brief else REPEATS_MAX)
+        schema: Any = {"type": "object"} if wanted.json is None else wanted.json
+        if isinstance(schema, str):
+            schema = msgspec.json.decode(schema)
+        value = {} if wanted.json is None and brief else make_value(schema, chance, brief)
+        return msgspec.json.encode(value).decode()
+    except (SchemaError, PatternError, msgspec.DecodeError) as error:
+        raise bad_request(f"Grammar error: {error}") from error

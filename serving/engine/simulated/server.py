@@ -1,0 +1,102 @@
+"""The process of a simulated engine: profile, port, signals, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+
+from serving.engine.simulated.app import App
+from serving.engine.simulated.arguments import Options, parse_arguments
+from serving.engine.simulated.engine import Engine
+from serving.engine.simulated.profile import ProfileError, load_profile
+
+EXIT_USAGE = 2
+EXIT_CRASHED = 70
+"""The exit code of the crash fault (EX_SOFTWARE of sysexits.h)."""
+BACKLOG = 4096
+
+
+def run(model: str, model_name: str, host: str, port: int, arguments: Sequence[str]) -> int:
+    """Serves until SIGTERM or SIGINT. Returns 0 then, 2 for a wrong profile, wrong arguments or a taken port."""
+    folder = Path(model)
+    try:
+        options = parse_arguments(load_profile(folder), arguments)
+        listener = _bind(host, port)
+    except (ProfileError, OSError) as error:
+        print(f"simulated engine: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    _raise_file_limit()
+    with listener:
+        uvloop.run(_serve(options, model_name, folder, listener))
+    return 0
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Takes the port without listening on it yet, so that a cold engine refuses connections. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return listener
+
+
+def _raise_file_limit() -> None:
+    """A stream is a file: as many as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn ends by the signal it caught; an engine that was asked to stop ends with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
+async def _serve(options: Options, model_name: str, folder: Path, listener: socket.socket) -> None:
+    await asyncio.sleep(options.profile.faults.cold_start_seconds)
+    engine = Engine(options.profile, time.monotonic, _crash)
+    app = App(engine, model_name, folder, options.server_load_tracking)
+    config = uvicorn.Config(
+        app, loop="none", http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
+        log_level="critical", access_log=False, backlog=BACKLOG, timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(options.shutdown_timeout_seconds),
+    )  # fmt: skip
+    _log("engine_started", model_name=model_name, address=listener.getsockname()[:2])
+    driving = asyncio.create_task(engine.run())
+    serving = asyncio.create_task(_Server(config).serve(sockets=[listener]))
+    # Whichever ends first ends the process; a driver that failed must not leave a server that never answers.
+    await asyncio.wait((driving, serving), return_when=asyncio.FIRST_COMPLETED)
+    if driving.done():
+        driving.result()
+    driving.cancel()
+    await serving
+    _log("engine_stopped", model_name=model_name)
+
+
+def _crash() -> None:
+    _log("engine_crashed", reason="fault")
+    os._exit(EXIT_CRASHED)
+
+
+def _log(event: str, **fields: object) -> None:
+    line = msgspec.json.encode({"at_unix_seconds": round(time.time(), 3), "event": event, **fields})
+    print(line.decode(), file=sys.stderr, flush=True)
+
