@@ -1,0 +1,71 @@
+# Five verbs: help, check, test, gen, demo. Each sets up what it needs, once.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINE ?= simulated
+MODELS := build/models
+PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
+
+.DEFAULT_GOAL := help
+.PHONY: help check test test-fast gen demo vllm tiny-model system clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+# --- The two commands of the README -----------------------------------------------------------------------------
+
+demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under load; ENGINE=vllm for real vLLM
+	@if [ "$(ENGINE)" = vllm ]; then $(MAKE) --no-print-directory tiny-model; fi
+	@$(BIN)/ops demo --engine $(ENGINE)
+
+test: $(VENV)/test.ready system tiny-model ## every test, those with real servers and real vLLM included
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+# --- For those who work on it -----------------------------------------------------------------------------------
+
+test-fast: $(VENV)/test.ready ## the tests that need no server, in seconds
+	@$(BIN)/pytest -m "not server and not vllm" $(PYTEST_ARGS)
+
+check: $(VENV)/test.ready ## lint, types, layers, and whether generated files are as generated
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory gen
+	@git diff --exit-code --stat -- $(GENERATED) || { echo "generated files differ: commit what 'make gen' wrote"; exit 1; }
+
+GENERATED := gratefulgpt.schema.json docs/rollout.md
+gen: $(VENV)/ops.ready ## writes the generated files anew
+	@$(BIN)/ops spec schema --output gratefulgpt.schema.json
+	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
+
+vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (1.7 GB on a machine without a GPU)
+
+tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM tests and demo
+	@.venv-vllm/bin/python -m training.tiny_models --output $(MODELS)
+
+system: ## Debian's packages for the tests (PostgreSQL 15, Prometheus); installs them only as root
+	@PYTHON=$(PYTHON) ./.ci/system-packages
+
+clean: ## removes what was built, the virtual environments excepted
+	@rm -rf build .stack .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# --- Virtual environments ---------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ops.ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing what the toolkit needs into $(VENV) (once, about a minute)"
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops]' 2> >(grep -v "is ignored" >&2)
+	@touch $@
+
+$(VENV)/test.ready: $(VENV)/ops.ready
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,test]' 2> >(grep -v "is ignored" >&2)
+	@touch $@
+
+.venv-vllm/ready: requirements-vllm.txt training/install.py
+	@$(PYTHON) -m training.install --venv .venv-vllm
+	@touch $@

@@ -1,0 +1,1 @@
+"""The main job, shown from end to end: a good release promoted, a bad one rolled back, under load."""

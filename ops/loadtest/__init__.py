@@ -1,0 +1,1 @@
+"""Load on the public API: arrivals, requests and what came of each."""

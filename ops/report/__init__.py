@@ -1,0 +1,1 @@
+"""Reports for people: one self-contained page, with its pictures in it."""
