@@ -49,11 +49,14 @@ CASES = [
     ("webhooks: []", "webhooks: [{name: a, url: http://a}, {name: a, url: http://b}]",
      "notifications.webhooks[1].name", "the name of notifications.webhooks[0].name again"),
     ("webhooks: []", "webhooks: [{name: a, url: ftp://a}]", "notifications.webhooks[0].url", "http://... or https://"),
-    ("webhooks: []", "webhooks: [{name: a, url: 'https://u:p@a'}]", "notifications.webhooks[0].url", "without user and password"),
-    ("webhooks: []", "webhooks: [{name: a, url: 'https://'}]", "notifications.webhooks[0].url", "http://... or https://"),
+    ("webhooks: []", "webhooks: [{name: a, url: 'https://u:p@a'}]", "notifications.webhooks[0].url",
+     "without user and password"),
+    ("webhooks: []", "webhooks: [{name: a, url: 'https://'}]", "notifications.webhooks[0].url",
+     "http://... or https://"),
     ("slow_quantile: 0.75", "slow_quantile: 1", "rollout.analysis.slow_quantile", "expected less than 1"),
     ("slow_quantile: 0.75", "slow_quantile: 0", "rollout.analysis.slow_quantile", "expected more than 0"),
-    ("slow: { role: critical, margin_odds: 1.5, harm_odds: 3.0 }", "slow: { role: critical, margin_odds: 3, harm_odds: 3 }",
+    ("slow: { role: critical, margin_odds: 1.5, harm_odds: 3.0 }",
+     "slow: { role: critical, margin_odds: 3, harm_odds: 3 }",
      "rollout.analysis.events.slow.harm_odds", "expected more than rollout.analysis.events.slow.margin_odds, 3"),
     ("tolerated_rate: 0.03, budget_rate: 0.05", "tolerated_rate: 0.05, budget_rate: 0.05",
      "rollout.analysis.events.failed.budget_rate", "what is tolerated"),
@@ -61,10 +64,12 @@ CASES = [
     ("      abandoned: { role: watched, margin_odds: 1.5, harm_odds: 3.0 }\n", "", "rollout.analysis.events",
      "missing key 'abandoned'"),
     ("lease_seconds: 15", "lease_seconds: 14.7", "environments.production.pace.look_seconds", "a third of"),
-    ("samples_age_seconds_max: 5", "samples_age_seconds_max: 4", "environments.production.pace.look_seconds", "too old"),
+    ("samples_age_seconds_max: 5", "samples_age_seconds_max: 4", "environments.production.pace.look_seconds",
+     "too old"),
     ("samples_age_seconds_max: 5", "samples_age_seconds_max: 61", "rollout.analysis.samples_age_seconds_max", "blind"),
     ("step_seconds_max: 1800", "step_seconds_max: 59", "environments.production.pace.step_seconds_max", "shortest"),
-    ("step_seconds_min: 60", "step_seconds_min: 4", "environments.production.pace.look_seconds", "before its first look"),
+    ("step_seconds_min: 60", "step_seconds_min: 4", "environments.production.pace.look_seconds",
+     "before its first look"),
     ("surge_percent: 25", "surge_percent: 0", "rollout.strategies.rolling.surge_percent", "nothing can move"),
     ("role: secondary", "role: primary", "environments.production.regions", "one primary"),
     ("name: us-west-2", "name: us-east-1", "environments.production.regions[1].name", "again"),
@@ -125,7 +130,8 @@ def test_a_fault_behind_an_anchor_is_told_once(edited: Edited, faults_of: Faults
 
 
 def test_an_address_is_never_quoted(edited: Edited, faults_of: FaultsOf) -> None:
-    for address in ("hooks.example.org/T0K3N", "[https://hooks/T0K3N]", "!!int T0K3N", "'https://u:T0K3N@x'", "!x T0K3N"):
+    addresses = ("hooks.example.org/T0K3N", "[https://hooks/T0K3N]", "!!int T0K3N", "'https://u:T0K3N@x'", "!x T0K3N")
+    for address in addresses:
         found = faults_of(edited(("webhooks: []", f"webhooks: [{{name: a, url: {address}}}]")))
         assert found
         assert not any("T0K3N" in str(fault) + repr(fault) for fault in found), address
