@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+
+from ops.adapters.supervisord import Supervisor, SupervisorError, choose_socket, launch
+from ops.adapters.supervisord_files import Folder
 
 DEADLINE_SECONDS = 30.0
 
@@ -35,3 +39,28 @@ def alive() -> Callable[[int], bool]:
             return False
 
     return look
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, until: Callable[[Callable[[], object], str], None]) -> Iterator[Supervisor]:
+    """A real supervisord without programs, ended after the test."""
+    run_dir = tmp_path / "a run"  # a path that wants care
+    folder = Folder(run_dir, choose_socket(run_dir))
+    process = launch(folder, outlives_parent=False)
+    supervisor = Supervisor(folder)
+
+    def answers() -> bool:
+        assert process.poll() is None, folder.log("supervisor-start").read_text()
+        try:
+            supervisor.processes()
+        except SupervisorError:
+            return False
+        return True
+
+    try:
+        until(answers, "supervisord answers")
+        yield supervisor
+    finally:
+        process.terminate()
+        process.terminate()
+        process.wait(60)
