@@ -46,12 +46,20 @@ class Registrar(Protocol):
 
 
 class Operations:
-    def __init__(self, controller: Controller, registrar: Registrar, plan_for: Callable[[str], RolloutPlan]):
-        """``plan_for`` gives a tier's plan from the spec as it is now; raises CommandRefused if that is faulty."""
+    def __init__(
+        self,
+        controller: Controller,
+        registrar: Registrar,
+        plan_now: Callable[[str], RolloutPlan],
+        plan_known_good: Callable[[str], RolloutPlan],
+    ):
+        """``plan_now`` gives a tier's plan from the spec as it is now, and raises CommandRefused if that is faulty;
+        ``plan_known_good`` from the spec that the controller started with: a broken file must not bar the way back."""
         self._controller = controller
         self._database = controller.around.database
         self._registrar = registrar
-        self._plan_for = plan_for
+        self._plan_now = plan_now
+        self._plan_known_good = plan_known_good
 
     # --- Releases -----------------------------------------------------------------------------------------------
 
@@ -78,7 +86,8 @@ class Operations:
     async def start(self, release_name: str, tier: str | None, actor: str) -> Rollout:
         release = await get_release(self._database, release_name)
         tier = tier or release.tier
-        plan = self._plan(tier)
+        self._require_tier(tier)
+        plan = self._plan_now(tier)
 
         def begin(loaded: Loaded, now: float) -> Decided:
             return commanding.start(
@@ -113,7 +122,7 @@ class Operations:
 
     async def roll_back_tier(self, tier: str, to: str | None, actor: str, reason: str) -> Rollout:
         """The active rollout back, or, when none is active, the tier to an earlier release (by default the last)."""
-        plan = self._plan(tier)
+        self._require_tier(tier)
         named = await get_release(self._database, to) if to else None
         earlier = named or await self._last_stable_but_one(tier)
 
@@ -129,7 +138,7 @@ class Operations:
                 loaded.tier,
                 active,
                 target,
-                plan,
+                self._plan_for_return(tier),
                 rollout_id=_new_id(),
                 now=now,
                 actor=actor,
@@ -167,9 +176,11 @@ class Operations:
         if tier not in self._controller.around.tiers:
             raise NotFound(f"no tier {tier}; the spec has {', '.join(self._controller.around.tiers)}")
 
-    def _plan(self, tier: str) -> RolloutPlan:
-        self._require_tier(tier)
-        return self._plan_for(tier)
+    def _plan_for_return(self, tier: str) -> RolloutPlan:
+        try:
+            return self._plan_now(tier)
+        except CommandRefused:
+            return self._plan_known_good(tier)
 
     async def _carry_out(self, tier: str, act: Callable[[Loaded, float], Decided]) -> Rollout:
         leadership = self._controller.leadership
