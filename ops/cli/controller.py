@@ -1,0 +1,128 @@
+"""``ops controller run``: the process that carries rollouts out. The one place where its parts are wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from ops.cli.output import CommandError, progress
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ops.rollout.plan import RolloutPlan
+    from ops.stack.state import Secrets, StackState
+
+app = typer.Typer(help="The process that carries rollouts out.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``run`` a verb, though it is the only one."""
+
+
+@app.command()
+def run(
+    run_dir: Annotated[Path, typer.Option(help="The folder of the stack it belongs to.")] = Path(".stack"),
+    port: Annotated[int | None, typer.Option(help="Listen here instead of at the stack's address.")] = None,
+) -> None:
+    """Carry rollouts out, until SIGTERM. Several may run: one leads, the others stand by."""
+    import structlog
+
+    from ops.stack.state import load_secrets, load_stack
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="at"),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    asyncio.run(_run(load_stack(run_dir), load_secrets(run_dir), port))
+
+
+async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
+    import aiohttp
+    from aiohttp import web
+
+    from ops.adapters.controller_api import controller_app
+    from ops.adapters.gateway_admin import GatewayAdmin, WorkerAddress
+    from ops.adapters.notifier import notify
+    from ops.adapters.registrar import Artefacts
+    from ops.adapters.spec_file import load_spec
+    from ops.rollout.controlling import Controller, Surroundings
+    from ops.rollout.operating import Operations
+    from ops.rollout.planning import rollout_plan
+    from ops.stack.replicas import stack_replicas
+    from ops.store.database import Database
+
+    spec = load_spec(Path(stack.spec_path))
+    address = urlsplit(stack.controller_url)
+    listen_port = port or address.port or 0
+    database = Database(stack.database_url_with(secrets.database_password))
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        artefacts = Artefacts(session)
+        around = Surroundings(
+            database=database,
+            database_url=stack.database_url_with(secrets.database_password),
+            replicas=stack_replicas(stack, session, chance=random.SystemRandom()),
+            workers=tuple(
+                GatewayAdmin(session, WorkerAddress(worker.name, worker.admin_url), secrets.admin_key)
+                for worker in stack.workers
+            ),
+            checker=artefacts,
+            tiers=tuple(spec.tiers),
+            webhooks=tuple(webhook.name for webhook in spec.notifications.webhooks),
+        )
+        controller = Controller(around, f"{socket.gethostname()}:{os.getpid()}")
+        known_good = partial(rollout_plan, spec, stack.environment)
+        operations = Operations(controller, artefacts, partial(_plan_now, stack), known_good)
+        runner = web.AppRunner(controller_app(controller, operations, secrets.admin_key), access_log=None)
+        await database.open()
+        await runner.setup()
+        try:
+            await _listen(runner, address.hostname or "127.0.0.1", listen_port)
+            async with asyncio.TaskGroup() as group:
+                urls = {webhook.name: webhook.url for webhook in spec.notifications.webhooks}
+                tasks = [group.create_task(controller.run()), group.create_task(notify(controller, session, urls))]
+                await stopping.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await runner.cleanup()
+            await database.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    from aiohttp import web
+
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as e:
+        raise CommandError(f"the controller cannot listen on port {port}: {e.strerror}") from e
+    progress(f"the controller listens on http://{host}:{port}")
+
+
+def _plan_now(stack: StackState, tier: str) -> RolloutPlan:
+    """From the spec as it is now: a change of the file holds for the next rollout."""
+    from ops.adapters.spec_file import load_spec
+    from ops.rollout.commanding import CommandRefused
+    from ops.rollout.planning import rollout_plan
+    from ops.spec import SpecError
+
+    try:
+        return rollout_plan(load_spec(Path(stack.spec_path)), stack.environment, tier)
+    except SpecError as e:
+        raise CommandRefused(f"the spec has faults, so no rollout can start:\n{e}") from e
