@@ -31,6 +31,8 @@ from serving.engine.simulated.tokens import Tokenizer
 CHOICES_MAX = 128
 """Sequences of one request at most. vLLM has no such bound; a simulated engine guards its memory."""
 COMPLETION_TOKENS_DEFAULT = 16
+ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}, "count": {"type": "integer"}}}
+"""What an answer looks like that must be a JSON object and nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,13 @@ def _tokens_max(prompts: tuple[tuple[int, ...], ...], limit: int | None, context
             "max_tokens",
             limit,
         )
-    if longest >= context:
+    if longest >= context:  # no room for even one token
         raise parameter_error(
             f"This model's maximum context length is {context} tokens. However, your prompt contains at least "
-            f"{longest} input tokens, which exceeds this limit even without any output tokens. "
+            f"{context + 1} input tokens, which exceeds this limit even without any output tokens. "
             "Please reduce the length of the input prompt.",
             "input_tokens",
-            longest,
+            context + 1,
         )
     if limit is not None and limit < 1:
         raise parameter_error(f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit)
@@ -198,10 +200,9 @@ def _constrained_text(wanted: StructuredOutputs, chance: random.Random, brief: b
             return min(wanted.choice, key=len) if brief else chance.choice(wanted.choice)
         if wanted.regex is not None:
             return matching_text(wanted.regex, chance, 0 if brief else REPEATS_MAX)
-        schema: Any = {"type": "object"} if wanted.json is None else wanted.json
+        schema: Any = ANY_OBJECT if wanted.json is None else wanted.json
         if isinstance(schema, str):
             schema = msgspec.json.decode(schema)
-        value = {} if wanted.json is None and brief else make_value(schema, chance, brief)
-        return msgspec.json.encode(value).decode()
+        return msgspec.json.encode(make_value(schema, chance, brief)).decode()
     except (SchemaError, PatternError, msgspec.DecodeError) as error:
         raise bad_request(f"Grammar error: {error}") from error
