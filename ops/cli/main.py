@@ -50,11 +50,11 @@ NOUNS: Mapping[str, Noun] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
+def main(argv: Sequence[str] | None = None, nouns: Mapping[str, Noun] = NOUNS) -> int:
+    """Runs one command, of ``sys.argv`` if none is given; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        _root(arguments)(args=arguments, prog_name="ops")
+        _root(arguments, nouns)(args=arguments, prog_name="ops")
     except SystemExit as e:
         code = e.code if isinstance(e.code, int) else int(e.code is not None)
         if code == EXIT_INTERRUPTED:
@@ -82,7 +82,7 @@ def _complain(message: str) -> None:
     print(f"ops: {message}", file=sys.stderr)
 
 
-def _root(arguments: Sequence[str]) -> typer.Typer:
+def _root(arguments: Sequence[str], nouns: Mapping[str, Noun]) -> typer.Typer:
     """The root command: the noun in use with its module, every other one with its line of help only."""
     root = typer.Typer(
         help="Keeps an LLM service on vLLM honest: one spec, and everything that follows from it.",
@@ -93,7 +93,7 @@ def _root(arguments: Sequence[str]) -> typer.Typer:
     )
     root.callback()(_options)
     used = next((argument for argument in arguments if not argument.startswith("-")), None)
-    for name, noun in NOUNS.items():
+    for name, noun in nouns.items():
         if name != used:
             root.command(name, help=noun.help)(_nothing)
             continue

@@ -81,11 +81,8 @@ def confirm(what: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         fail_usage(f"{what}: needs --yes where nobody can be asked")
-    try:
-        agreed = typer.confirm(f"{what}. Go on?", err=True)
-    except typer.Abort:
-        agreed = False
-    if not agreed:
+    print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         fail_usage("nothing was done")
 
 

@@ -19,7 +19,7 @@ from ops.verdict import EXIT_USAGE
 
 app = typer.Typer(no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The spec's file.", show_default="gratefulgpt.yaml")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The spec's file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
 
@@ -35,8 +35,8 @@ def check(file: File = DEFAULT_FILE, json: Json = False) -> None:
     if not json:
         spec = load_spec(file)
         print(
-            f"{file} is sound: {len(spec.tiers)} tiers, {len(spec.task_classes)} task classes, "
-            f"{len(spec.api.tasks)} tasks, {len(spec.environments)} environments"
+            f"{file} is sound (tiers: {len(spec.tiers)}, task classes: {len(spec.task_classes)}, "
+            f"tasks: {len(spec.api.tasks)}, environments: {len(spec.environments)})"
         )
         print(f"digest {spec_digest(spec)}")
         return
