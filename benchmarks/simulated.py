@@ -31,6 +31,7 @@ OPEN_SECONDS_MAX = 120.0
 CLIENT_CPU_MAX = 0.95
 """Busier than this, the clients may have been what limited the run."""
 SHARE_OF_OFFERED_MIN = 0.97
+TOKENS, LOST_SECONDS = "vllm:generation_tokens_total", "simulated_lost_seconds_total"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ async def _clients(port: int, streams: int, request: bytes, pipe: Connection) ->
 
 
 def metric(port: int, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         for line in answer.read().decode().splitlines():
             if line.startswith(name) and line[len(name)] in "{ ":
                 return float(line.rsplit(" ", 1)[1])
@@ -164,7 +165,7 @@ def measure(scenario: Scenario, streams: int, seconds: float, cores: tuple[int, 
 
 def _healthy(port: int) -> bool:
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)  # noqa: S310 - loopback
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
     except OSError:
         return False
     return True
@@ -186,26 +187,26 @@ def _measured(
         wait_until("opening all streams", OPEN_SECONDS_MAX, lambda: sample()[1] >= streams)
         time.sleep(1)
         engine = psutil.Process(pid)
-        tokens_before, lost_before = metric(port, "vllm:generation_tokens_total"), metric(port, "simulated_lost_seconds_total")  # noqa: E501
+        tokens_before, lost_before = metric(port, TOKENS), metric(port, LOST_SECONDS)
         cpu_before, before = sum(engine.cpu_times()[:2]), sample()
         time.sleep(seconds)
         after, cpu_after = sample(), sum(engine.cpu_times()[:2])
         open_streams = int(metric(port, "vllm:num_requests_running"))
-        lost = metric(port, "simulated_lost_seconds_total") - lost_before
-        tokens = metric(port, "vllm:generation_tokens_total") - tokens_before
+        lost = metric(port, LOST_SECONDS) - lost_before
+        tokens = metric(port, TOKENS) - tokens_before
         rss = engine.memory_info().rss / 1e6
         here.send("stop")
     finally:
         process.join(10)
         process.kill()
     took, events, cpu = after[3] - before[3], after[0] - before[0], cpu_after - cpu_before
-    client_cpu = (after[4] - before[4]) / took
+    client_cpu, offered = (after[4] - before[4]) / took, scenario.tokens_per_second
     reasons = [
         reason
         for reason, holds in (
             ("the clients were saturated", client_cpu > CLIENT_CPU_MAX and cpu / took < CLIENT_CPU_MAX),
             ("streams ended early", after[2] > 0 or open_streams < streams),
-            ("the engine could not keep up", lost > 0 or tokens / took < SHARE_OF_OFFERED_MIN * scenario.tokens_per_second),
+            ("the engine could not keep up", lost > 0 or tokens / took < SHARE_OF_OFFERED_MIN * offered),
         )
         if holds
     ]

@@ -109,12 +109,19 @@ class Engine:
             clock=clock(),
         )  # fmt: skip
         self._unready_until = 0.0
+        self._stalled_at = 0.0
         self._changed = asyncio.Event()
         self._woke = clock()
         self.set_faults(profile.faults, starting=True)
 
     def set_faults(self, faults: Faults, starting: bool = False) -> None:
         """Takes effect at once for new requests, and from the next step on for the slowdown."""
+        if self.faults.stalled != faults.stalled:
+            now = self.clock()
+            if faults.stalled:
+                self._stalled_at = now
+            else:
+                self.simulation.shift(now - self._stalled_at)
         self.faults = faults
         self.simulation.slowdown = self.profile.slowdown * faults.slowdown
         if not starting:

@@ -66,9 +66,11 @@ class Simulation:
         """When the next step ends; None if there is nothing to do."""
         if self._step is not None:
             return self._ends
-        if not self.scheduler.waiting and not self.scheduler.running:
-            return None
-        return self.clock
+        if self.scheduler.running:
+            return self.clock
+        if self.scheduler.waiting:
+            return max(self.clock, self.scheduler.waiting[0].arrival)
+        return None
 
     def advance(self, now: float) -> list[Sequence]:
         """Simulates up to ``now``. Returns the sequences whose owners have something to be told, each once."""
@@ -79,13 +81,14 @@ class Simulation:
             if self._ends > now:
                 break
             self._end(told)
-        behind = now - (self._ends if self._step is not None else now)
-        if behind > LAG_SECONDS_MAX:
-            self._skip(behind)
+        due = self.next_at()
+        if due is not None and now - due > LAG_SECONDS_MAX:
+            self.lost_seconds += now - due
+            self.shift(now - due)
         return list(told.values())
 
-    def _skip(self, seconds: float) -> None:
-        self.lost_seconds += seconds
+    def shift(self, seconds: float) -> None:
+        """Time passes in which nothing happens: the running step ends so much later."""
         self.clock += seconds
         self._ends += seconds
 
