@@ -21,6 +21,8 @@ from ops.spec.faults import SECRET_KEYS, Fault, Path, SpecError, path_text, quot
 
 DEPTH_MAX = 32
 NODES_MAX = 20_000
+TOO_DEEP = "nested too deep"
+TOO_MANY = "too many values, aliases included"
 WORDS_LENGTH_MAX = 200
 """Of PyYAML's own words, which may quote a name from the text."""
 
@@ -43,9 +45,9 @@ for _name, _pattern, _first in (
     _CoreResolver.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _first)
 
 
-class _TooDeep(Exception):
-    def __init__(self, mark: Mark) -> None:
-        self.mark = mark
+class _TooMuch(Exception):
+    def __init__(self, mark: Mark, message: str, expected: str) -> None:
+        self.mark, self.message, self.expected = mark, message, expected
 
 
 class _Loader(Reader, Scanner, Parser, Composer, _CoreResolver):
@@ -56,11 +58,16 @@ class _Loader(Reader, Scanner, Parser, Composer, _CoreResolver):
         Composer.__init__(self)
         _CoreResolver.__init__(self)
         self.depth = 0
+        self.nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
+        self.nodes += 1
+        place = _mark(parent.start_mark) if parent else Mark(1, 1)
         if self.depth > DEPTH_MAX:
-            raise _TooDeep(_mark(parent.start_mark) if parent else Mark(1, 1))
+            raise _TooMuch(place, TOO_DEEP, f"at most {DEPTH_MAX} levels")
+        if self.nodes > NODES_MAX:
+            raise _TooMuch(place, TOO_MANY, f"at most {NODES_MAX}")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -86,8 +93,8 @@ def _composed(text: str, file: str) -> yaml.Node | None:
         raise SpecError([_fault(file, mark, "a character that YAML does not allow", None, _code(e.character))]) from e
     try:
         return loader.get_single_node()
-    except _TooDeep as e:
-        raise SpecError([_fault(file, e.mark, "nested too deep", f"at most {DEPTH_MAX} levels")]) from e
+    except _TooMuch as e:
+        raise SpecError([_fault(file, e.mark, e.message, e.expected)]) from e
     except yaml.MarkedYAMLError as e:
         place = e.problem_mark or e.context_mark
         mark = _mark(place) if place else Mark(1, 1)
@@ -111,9 +118,9 @@ class _Building:
         mark = _mark(node.start_mark)
         self.nodes += 1
         if self.nodes > NODES_MAX:
-            raise SpecError([_fault(self.file, mark, "too many values, aliases included", f"at most {NODES_MAX}")])
+            raise SpecError([_fault(self.file, mark, TOO_MANY, f"at most {NODES_MAX}")])
         if len(path) > DEPTH_MAX:  # an alias within what it stands for
-            raise SpecError([_fault(self.file, mark, "nested too deep", f"at most {DEPTH_MAX} levels")])
+            raise SpecError([_fault(self.file, mark, TOO_DEEP, f"at most {DEPTH_MAX} levels")])
         match node:
             case yaml.MappingNode():
                 return Table(mark, self.entries(node, path))

@@ -60,7 +60,7 @@ def _web_address(url: str) -> str:
 
 class Webhook(Part):
     name: Name
-    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address), Field(repr=False)]
     """Gets each transition of a rollout as a POST. Often a secret: no message and no table shows more than its host."""
 
 

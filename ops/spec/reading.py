@@ -13,8 +13,9 @@ from ops.spec.explaining import explain
 from ops.spec.faults import Fault, Finding, SpecError, path_text
 from ops.spec.model import Spec
 
-MISSPELLINGS_MAX = 50
-"""Keys taken for their nearest, so that what stands under them is checked too."""
+MISSPELT_LEVELS_MAX = 8
+"""Levels of misspelt keys, one below the other, that are taken for their nearest, so that what stands under them is
+checked too. A spec has fewer."""
 
 
 def read_spec(document: Node, file: str, faults: Sequence[Fault] = ()) -> Spec:
@@ -49,15 +50,19 @@ def _examined(document: Node) -> tuple[Spec | None, list[Finding]]:
 def _misspellings_read(document: Node, file: str) -> tuple[Node, list[Fault]]:
     """The document with misspelt keys put right, as far as a missing one is near, and a fault for each of them."""
     faults: list[Fault] = []
-    for _ in range(MISSPELLINGS_MAX):
+    for _ in range(MISSPELT_LEVELS_MAX):
         _, findings = _examined(document)
         missing = {(*finding.path, finding.missing) for finding in findings if finding.missing}
+        before = len(faults)
         for finding in findings:
-            if finding.at_key and finding.nearest and (*finding.path[:-1], finding.nearest) in missing:
+            if not (finding.at_key and finding.nearest):
+                continue
+            meant = (*finding.path[:-1], finding.nearest)
+            if meant in missing:
+                missing.remove(meant)
                 faults.append(_placed(finding, document, file))
                 document = renamed(document, finding.path, finding.nearest)
-                break
-        else:
+        if len(faults) == before:
             break
     return document, faults
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ops.adapters.spec_file import parse_spec
 from ops.spec import Fault
 
 Edited = Callable[..., bytes]
@@ -129,9 +130,42 @@ def test_a_fault_behind_an_anchor_is_told_once(edited: Edited, faults_of: Faults
     assert fault.nearest == "look_seconds"
 
 
+def test_without_any_event_nothing_is_judged_and_that_is_no_spec(reference_text: str, faults_of: FaultsOf) -> None:
+    start = reference_text.index("    events:\n")
+    end = reference_text.index("\n\n", start)
+    found = faults_of((reference_text[:start] + "    events: {}" + reference_text[end:]).encode())
+    assert {fault.path for fault in found} == {"rollout.analysis.events"}
+    assert any("no event is critical" in fault.message for fault in found)
+    assert any(fault.message == "missing key 'slow'" for fault in found)
+
+
+def test_misspelt_keys_one_below_the_other_hide_nothing(edited: Edited, faults_of: FaultsOf) -> None:
+    found = faults_of(
+        edited(
+            ("rollout:\n  default", "rolout:\n  default"),
+            ("  strategies:", "  strategys:"),
+            ("canary: { steps_percent: [5, 50, 100]", "cannary: { steps: [5, 50, 90]"),
+        )
+    )
+    # The paths are those of the file as far as the misspellings were known when each was found.
+    assert [(fault.path, fault.nearest) for fault in found] == [
+        ("rolout", "rollout"),
+        ("rollout.strategys", "strategies"),
+        ("rollout.strategies.cannary", "canary"),
+        ("rollout.strategies.canary.steps", "steps_percent"),
+        ("rollout.strategies.canary.steps_percent[2]", None),
+    ]
+
+
 def test_an_address_is_never_quoted(edited: Edited, faults_of: FaultsOf) -> None:
     addresses = ("hooks.example.org/T0K3N", "[https://hooks/T0K3N]", "!!int T0K3N", "'https://u:T0K3N@x'", "!x T0K3N")
     for address in addresses:
         found = faults_of(edited(("webhooks: []", f"webhooks: [{{name: a, url: {address}}}]")))
         assert found
         assert not any("T0K3N" in str(fault) + repr(fault) for fault in found), address
+
+
+def test_a_spec_does_not_show_addresses_when_it_is_printed(edited: Edited) -> None:
+    spec = parse_spec(edited(("webhooks: []", "webhooks: [{name: a, url: https://hooks/T0K3N}]")), "spec.yaml")
+    assert spec.notifications.webhooks[0].url == "https://hooks/T0K3N"
+    assert "T0K3N" not in repr(spec) + str(spec)

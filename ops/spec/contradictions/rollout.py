@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ops.spec.contradictions.common import above, at_most, rising
 from ops.spec.draft import Draft
@@ -41,9 +41,9 @@ def _steps(draft: Draft) -> Iterator[Finding]:
 
 
 def _events(draft: Draft) -> Iterator[Finding]:
-    names = draft.keys(*EVENTS)
-    if not names:
+    if not isinstance(draft.at(*EVENTS), Mapping):
         return
+    names = draft.keys(*EVENTS)
     for event in BadEvent:
         if event not in names:
             yield Finding(EVENTS, f"missing key '{event}'", expected="a rule for each bad event", missing=event)
