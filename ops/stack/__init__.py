@@ -1,0 +1,1 @@
+"""The local stack: database, gateway workers, controller and Prometheus as supervised processes of one machine."""

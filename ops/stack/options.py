@@ -1,0 +1,44 @@
+"""What a stack is asked to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+WORKERS_MAX = 32
+PORT_DEFAULT = 8080
+
+
+class Choice(StrEnum):
+    AUTO = "auto"
+    """If it is installed."""
+    ON = "on"
+    OFF = "off"
+
+
+class Omitted(StrEnum):
+    """What a stack can do without."""
+
+    GATEWAY = "gateway"
+    CONTROLLER = "controller"
+    DATABASE = "database"
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    run_dir: Path = Path(".stack")
+    environment: str = "development"
+    spec: Path = Path("gratefulgpt.yaml")
+    workers: int = 2
+    engine: str = "simulated"
+    port: int = PORT_DEFAULT
+    """Of the public API; 0 takes a free one, the same again at the next start."""
+    database_url: str | None = None
+    """A PostgreSQL that somebody else runs; with its password, if it wants one."""
+    postgres_bin: Path | None = None
+    """Another PostgreSQL than the wheel's."""
+    prometheus: Choice = Choice.AUTO
+    without: frozenset[Omitted] = field(default_factory=frozenset)
+    outlives_parent: bool = False
+    """Whether the stack goes on when the process that started it ends."""

@@ -1,0 +1,16 @@
+"""The replicas of a local stack, for its controller."""
+
+from __future__ import annotations
+
+import random
+
+import aiohttp
+
+from ops.adapters.local_replicas import LocalReplicas
+from ops.adapters.supervisord import Supervisor
+from ops.stack.state import StackState
+
+
+def stack_replicas(state: StackState, session: aiohttp.ClientSession, chance: random.Random) -> LocalReplicas:
+    """Engines under the stack's supervisor; Prometheus finds them. The session stays the caller's."""
+    return LocalReplicas(Supervisor(state.folder), session, state.targets_file, chance=chance)
