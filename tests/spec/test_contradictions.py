@@ -36,6 +36,8 @@ CASES = [
     ("replicas: { min: 10, max: 50 }", "replicas: { min: 10, max: 9 }", "environments.production.replicas.max",
      "expected at least environments.production.replicas.min, 10"),
     ("timeout_seconds: 15", "timeout_seconds: 0.9", "task_classes.completion.timeout_seconds", "expected more than 1"),
+    ("timeout_seconds: 15", "timeout_seconds: 1", "task_classes.completion.timeout_seconds", "expected more than 1"),
+    ("context_tokens_max: 8192", "context_tokens_max: 512", "api.tasks.openai-chat.class", "expected less than 512"),
     ("timeout_seconds: 10", "timeout_seconds: 9", "task_classes.query.timeout_seconds", "the tries of api.limits"),
     ("drain_timeout_seconds: 30", "drain_timeout_seconds: 29", "api.limits.drain_timeout_seconds", "would cut"),
     ("body_bytes_max: 1048576", "body_bytes_max: 65535", "api.limits.body_bytes_max", "longest prompt"),
@@ -122,6 +124,18 @@ def test_contradictions_are_found_beside_faults_of_type_and_misspelt_keys(edited
         "rollout.strategies.canary.steps_percent[2]",
         "rollout.lease_seconds",
     ]
+
+
+def test_a_target_that_the_gateway_cannot_measure_is_refused(edited: Edited, faults_of: FaultsOf) -> None:
+    found = faults_of(
+        edited(
+            ("latency_p95_ms: 2000\n    timeout_seconds: 30", "latency_p95_ms: 100000\n    timeout_seconds: 200"),
+            ("15000, 30000]", "15000, 100000]"),
+            ("drain_timeout_seconds: 30", "drain_timeout_seconds: 200"),
+        )
+    )
+    (fault,) = found
+    assert fault.message == "target is beyond what the gateway can measure"
 
 
 def test_a_fault_behind_an_anchor_is_told_once(edited: Edited, faults_of: FaultsOf) -> None:
