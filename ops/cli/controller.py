@@ -68,7 +68,8 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
     spec = load_spec(Path(stack.spec_path))
     address = urlsplit(stack.controller_url)
     listen_port = port or address.port or 0
-    database = Database(stack.database_url_with(secrets.database_password))
+    database_url = stack.database_url_with(secrets.database_password)
+    database = Database(database_url)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -76,7 +77,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
         artefacts = Artefacts(session)
         around = Surroundings(
             database=database,
-            database_url=stack.database_url_with(secrets.database_password),
+            database_url=database_url,
             replicas=stack_replicas(stack, session, chance=random.SystemRandom()),
             workers=tuple(
                 GatewayAdmin(session, WorkerAddress(worker.name, worker.admin_url), secrets.admin_key)

@@ -67,13 +67,14 @@ async def _tell(engine: Literal["simulated", "vllm"], folder: Path, spec_path: P
     from ops.adapters.spec_file import load_spec
     from ops.cli.demo_view import StoryView
     from ops.demo.telling import Stage, tell
-    from ops.stack.running import StackOptions, stack
+    from ops.stack.options import StackOptions
+    from ops.stack.running import stack
     from ops.stack.state import load_secrets
 
     model = load_spec(spec_path).tiers[_TIER].model
     cast = _cast(engine, folder)
     run_dir = folder / "stack"
-    options = StackOptions(run_dir=run_dir, environment=_ENVIRONMENT, spec_path=spec_path, port=0)
+    options = StackOptions(run_dir=run_dir, environment=_ENVIRONMENT, spec=spec_path, engine=engine, port=0)
     with StoryView() as view:
         view.say(f"{cast.stable.name} is stable, {cast.good.name} is good, {cast.bad.name} is bad: {cast.bad_because}")
         async with stack(options, report=view.say) as state:
