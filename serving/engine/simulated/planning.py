@@ -70,30 +70,45 @@ def plan_chat(request: ChatRequest, model: Model, fault: Fault, chance: random.R
     """Raises ApiError (400)."""
     if not request.messages:
         raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
-    prompt = tuple(model.tokenizer.encode(rendered(request.messages)))
+    prompt = _encoded(rendered(request.messages), model)
     limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
     return _planned(request, (prompt,), limit, model, fault, chance)
 
 
 def plan_completion(request: CompletionRequest, model: Model, fault: Fault, chance: random.Random) -> Planned:
     """Raises ApiError (400)."""
-    prompts = _completion_prompts(request.prompt, model.tokenizer)
+    prompts = _completion_prompts(request.prompt, model)
     limit = request.max_tokens if request.max_tokens is not None else COMPLETION_TOKENS_DEFAULT
     return _planned(request, prompts, limit, model, fault, chance)
 
 
-def _completion_prompts(prompt: Any, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+def _encoded(text: str, model: Model) -> tuple[int, ...]:
+    """The prompt's tokens; a text that cannot fit is refused before its tokens are counted."""
+    context = model.profile.max_model_len
+    chars_max = context * model.tokenizer.chars_per_token_max
+    if len(text) > chars_max:
+        raise parameter_error(
+            f"This model's maximum context length is {context} tokens. However, your prompt contains {len(text)} "
+            f"characters (more than {chars_max} characters, which is the upper bound for {context} input tokens). "
+            "Please reduce the length of the input prompt.",
+            "input_text",
+            len(text),
+        )
+    return tuple(model.tokenizer.encode(text))
+
+
+def _completion_prompts(prompt: Any, model: Model) -> tuple[tuple[int, ...], ...]:
     if isinstance(prompt, str):
-        return (tuple(tokenizer.encode(prompt)),)
+        return (_encoded(prompt, model),)
     if not prompt:
         raise bad_request("You must pass at least one prompt")
     listed = [tuple(prompt)] if isinstance(prompt[0], int) else prompt
     prompts = []
     for one in listed:
-        tokens = tuple(tokenizer.encode(one)) if isinstance(one, str) else tuple(one)
+        tokens = _encoded(one, model) if isinstance(one, str) else tuple(one)
         if any(not isinstance(token, int) for token in tokens):
             raise bad_request("a prompt is either text or a list of token ids", "prompt")
-        unknown = [token for token in tokens if not 0 <= token < tokenizer.size]
+        unknown = [token for token in tokens if not 0 <= token < model.tokenizer.size]
         if unknown:
             raise bad_request(f"Token id {unknown[0]} is out of vocabulary")
         if not tokens:

@@ -123,7 +123,7 @@ def read_request(decoding: msgspec.json.Decoder[RequestType], content_type: str,
     if not body or body.strip() == b"null":
         raise invalid_body("missing", "body", "Field required")
     try:
-        return decoding.decode(body)
+        return decoding.decode(body.decode())
     except msgspec.ValidationError as error:
         raise _explained(error, body) from error
     except msgspec.DecodeError as error:

@@ -26,6 +26,7 @@ class Tokenizer:
         self._digit = {letter: index for index, letter in enumerate(_LETTERS)}
         self.end_of_sequence = self._triples_at + len(_LETTERS) ** 3
         self.size = self.end_of_sequence + 1
+        self.chars_per_token_max = max(map(len, self._words))
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = []
