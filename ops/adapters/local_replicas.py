@@ -87,10 +87,17 @@ class LocalReplicas:
             await asyncio.to_thread(self._apply, tier, {spec.name: spec for spec in desired})
 
     async def observe(self, tier: str) -> tuple[ReplicaStatus, ...]:
+        return await self._observe(lambda spec: spec.tier == tier)
+
+    async def observe_all(self) -> tuple[ReplicaStatus, ...]:
+        """Of all tiers."""
+        return await self._observe(lambda spec: True)
+
+    async def _observe(self, wanted: Callable[[ReplicaSpec], bool]) -> tuple[ReplicaStatus, ...]:
         with _translated():
             declared = await asyncio.to_thread(self._declared)
             processes = await asyncio.to_thread(self._supervisor.processes)
-        mine = [entry for entry in declared.values() if entry.spec.tier == tier and not entry.leaving]
+        mine = [entry for entry in declared.values() if wanted(entry.spec) and not entry.leaving]
         return tuple(await asyncio.gather(*(self._status(entry, processes) for entry in mine)))
 
     async def _status(self, entry: Declared, processes: dict[str, Process]) -> ReplicaStatus:

@@ -117,6 +117,7 @@ def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) ->
         supervisor_pid=0,
         supervisor_socket=str(choose_socket(options.run_dir)),
         started_unix_seconds=time.time(),
+        without=tuple(sorted(options.without)),
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import msgspec
 
 from ops.adapters.supervisord_files import Folder
+from ops.stack.options import Omitted
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -58,6 +59,8 @@ class StackState(msgspec.Struct, frozen=True):
     """Of the guard around supervisord."""
     supervisor_socket: str
     started_unix_seconds: float
+    without: tuple[Omitted, ...] = ()
+    """Parts that it was started without."""
     version: int = VERSION
 
     @property
