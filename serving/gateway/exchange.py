@@ -1,0 +1,184 @@
+"""One request on its way: its deadlines, what went wrong with it, and how it is stopped.
+
+Bad events are counted when they become certain: one timer per request walks through its deadlines, so a request
+that hangs is counted as slow while it hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from serving.contract import Arm, BadEvent, ClassConfig, TaskConfig, Threshold
+from serving.gateway.counting import Cell, CellKey, Counters
+from serving.gateway.scanning import Usage
+
+Deadline = tuple[float, BadEvent | None]
+"""When (monotonic seconds), and what is certain then. None: the gateway gives up."""
+
+
+class Stop(Enum):
+    """Why the gateway itself ended a request."""
+
+    TIMEOUT = "timeout"
+    CLIENT_LEFT = "client_left"
+
+
+def deadlines(
+    arrived: float, limits: ClassConfig, threshold: Threshold | None, streamed: bool
+) -> tuple[Deadline, ...]:
+    """A request's deadlines, the latest first."""
+    found: list[Deadline] = [
+        (arrived + limits.target_seconds, BadEvent.OVER_TARGET),
+        (arrived + limits.timeout_seconds, None),
+    ]
+    if threshold is not None:
+        found.append((arrived + threshold.latency_seconds, BadEvent.SLOW))
+        if streamed:
+            found.append((arrived + threshold.first_token_seconds, BadEvent.SLOW_FIRST_TOKEN))
+    return tuple(sorted(found, key=_when, reverse=True))
+
+
+def _when(deadline: Deadline) -> float:
+    return deadline[0]
+
+
+class Exchange:
+    """What the gateway knows of one request, from its arrival to its last byte."""
+
+    __slots__ = (
+        "_clock",
+        "_counters",
+        "_deadlines",
+        "_task",
+        "_timer",
+        "arm",
+        "arrived",
+        "cell",
+        "epoch",
+        "events",
+        "first_content_at",
+        "key",
+        "release",
+        "request_id",
+        "sending",
+        "started",
+        "status",
+        "stopped",
+        "streamed",
+        "synthetic",
+        "task",
+        "tier",
+        "usage",
+        "watch",
+    )
+
+    def __init__(
+        self, task: TaskConfig, request_id: str, synthetic: bool, counters: Counters, clock: Callable[[], float]
+    ) -> None:
+        self.task = task
+        self.request_id = request_id
+        self.synthetic = synthetic
+        self.tier = ""
+        self.arm: Arm | None = None
+        self.release = ""
+        self.epoch = -1
+        self.key: CellKey | None = None
+        self.cell: Cell | None = None
+        """None for synthetic traffic and before assignment."""
+        self.arrived = clock()
+        self.streamed = False
+        self.started = False
+        """The client was sent the first bytes of its answer."""
+        self.sending = False
+        """The gateway waits for the client to take what it was sent."""
+        self.status = 0
+        self.first_content_at: float | None = None
+        self.usage: Usage | None = None
+        self.events: list[BadEvent] = []
+        self.watch: asyncio.Future[None] | None = None
+        """Waits for the client to leave; kept so that it is not collected."""
+        self.stopped: Stop | None = None
+        self._counters = counters
+        self._clock = clock
+        self._deadlines: list[Deadline] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+
+    def assign(self, arm: Arm, release: str, key: CellKey, limits: ClassConfig, threshold: Threshold | None) -> None:
+        """From here on the request belongs to an arm, and whatever happens to it is counted there."""
+        self.arm, self.release, self.key, self.epoch = arm, release, key, key[2]
+        if not self.synthetic:
+            self.cell = self._counters.cell(key)
+            self.cell.assigned += 1
+            self.cell.streamed += self.streamed
+        self._deadlines = list(deadlines(self.arrived, limits, threshold, self.streamed))
+        self._set_timer()
+
+    def mark(self, event: BadEvent) -> None:
+        """A bad event is certain. Counted once, however often it is marked."""
+        if event in self.events:
+            return
+        self.events.append(event)
+        if self.cell is not None:
+            self.cell.bad[event] = self.cell.bad.get(event, 0) + 1
+
+    def content_came(self) -> None:
+        """The first content arrived from the engine."""
+        self.first_content_at = now = self._clock()
+        if any(event is BadEvent.SLOW_FIRST_TOKEN and at <= now for at, event in self._deadlines):
+            self.mark(BadEvent.SLOW_FIRST_TOKEN)
+
+    def stop(self, why: Stop) -> None:
+        """Ends the request from outside: its task is cancelled, and finds the reason in ``stopped``."""
+        if self.stopped is None and self._task is not None:
+            self.stopped = why
+            self._task.cancel()
+
+    def stop_was_ours(self) -> bool:
+        """Called where a cancellation arrives: True if ``stop`` caused it, and then it is taken back."""
+        if self.stopped is None or self._task is None:
+            return False
+        self._task.uncancel()
+        return True
+
+    def finish(self, complete: bool) -> None:
+        """The request is over. ``complete``: the client was sent a whole answer of status 200."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._task = None
+        if self.key is None:
+            return
+        now = self._clock()
+        self._pass_deadlines(now)
+        if self.cell is not None:
+            self.cell.finished += 1
+            if complete:
+                first = self.first_content_at if self.streamed else None
+                self._counters.observe(self.key, now - self.arrived, None if first is None else first - self.arrived)
+
+    def _set_timer(self) -> None:
+        delay = self._deadlines[-1][0] - self._clock()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, delay), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._pass_deadlines(self._clock()):
+            # A client that does not read its answer is no failure of the engine.
+            self.stop(Stop.CLIENT_LEFT if self.sending else Stop.TIMEOUT)
+        elif self._deadlines:
+            self._set_timer()
+
+    def _pass_deadlines(self, now: float) -> bool:
+        """Marks what is certain by ``now``; True if the time to give up has come."""
+        pending = self._deadlines
+        while pending and pending[-1][0] <= now:
+            event = pending.pop()[1]
+            if event is None:
+                return True
+            if event is not BadEvent.SLOW_FIRST_TOKEN or self.first_content_at is None:
+                self.mark(event)
+        return False

@@ -1,0 +1,202 @@
+"""A request from its first byte to its last: read, check, admit, assign, ask an engine, answer, count, log."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+
+from serving.contract import (
+    REQUEST_ID_HEADER,
+    SESSION_HEADER,
+    SYNTHETIC_HEADER,
+    WEIGHT_TOTAL,
+    BadEvent,
+    ServingConfig,
+    TaskConfig,
+    TaskKind,
+)
+from serving.gateway import errors, openai_request, passthrough, task_answer, task_request
+from serving.gateway.admission import Admission
+from serving.gateway.asgi import Headers, Receive, Scope, Send, header, send_body
+from serving.gateway.assigning import choose_arm, point_of_session
+from serving.gateway.body import ClientLeft, read_body
+from serving.gateway.counting import Counters
+from serving.gateway.errors import Problem
+from serving.gateway.exchange import Exchange, Stop
+from serving.gateway.openai_request import Asked
+from serving.gateway.request_log import RequestLog
+from serving.gateway.routes import ArmPlan, Plan, Routes
+from serving.gateway.strata import stratum
+from serving.gateway.task_request import TaskAsked
+from serving.gateway.upstream import EngineFailed, Upstream
+from serving.tasks.catalogue import Catalogue
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+CLIENT_LEFT_STATUS = 499
+"""What the log and the counters say when nobody was there to be answered (nginx's number for it)."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """All that serving a request needs."""
+
+    config: ServingConfig
+    synthetic_token: str
+    catalogue: Catalogue
+    routes: Routes
+    admission: Admission
+    counters: Counters
+    upstream: Upstream
+    log: RequestLog
+    rng: random.Random
+    clock: Callable[[], float] = time.monotonic
+
+    async def serve(self, task: TaskConfig, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, whatever happens to it."""
+        exchange = Exchange(task, request_id(scope), self._synthetic(scope), self.counters, self.clock)
+        headers = [(REQUEST_ID_HEADER.encode(), exchange.request_id.encode())]
+        complete = False
+        begun = exchange.arrived
+        try:
+            complete = await self._answer(exchange, scope, receive, send, headers)
+        except Problem as e:
+            await self._refuse(exchange, e, send, headers)
+        except ClientLeft:
+            exchange.stopped = Stop.CLIENT_LEFT
+            exchange.status = CLIENT_LEFT_STATUS
+        except asyncio.CancelledError:
+            if not exchange.stop_was_ours():
+                raise
+            await self._stopped(exchange, send, headers)
+        except Exception as e:  # noqa: BLE001 - the outermost edge: a fault of ours must not end the connection unexplained
+            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(e.__traceback__)]
+            self.log.event(
+                time.time(), "fault", request_id=exchange.request_id, type=type(e).__name__, frames=frames
+            )
+            await self._refuse(exchange, errors.unexpected(), send, headers)
+        finally:
+            exchange.finish(complete)
+            self._account(exchange)
+            self.log.add(exchange, time.time(), self.clock() - begun)
+
+    async def _answer(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, headers: Headers
+    ) -> bool:
+        task = exchange.task
+        body = await read_body(scope, receive, self.config.limits)
+        exchange.arrived = self.clock()
+        asked = self._parse(task, body)
+        exchange.tier, exchange.streamed = asked.tier, asked.streamed
+        exchange.watch = asyncio.ensure_future(_watch(receive, exchange))
+        await self.admission.enter()
+        try:
+            plan = self._plan(asked.tier)
+            arm = self._assign(exchange, plan, asked, scope)
+            headers.extend(arm.headers)
+            if isinstance(asked, Asked):
+                return await passthrough.forward(self.upstream, exchange, arm, task.path, asked, headers, send)
+            asking = self._asking(task, arm, asked)
+            return await task_answer.answer(self.upstream, exchange, arm, asking, headers, send)
+        finally:
+            self.admission.leave()
+
+    def _parse(self, task: TaskConfig, body: bytes) -> Asked | TaskAsked:
+        if task.kind in (TaskKind.OPENAI_CHAT, TaskKind.OPENAI_COMPLETION):
+            return openai_request.parse(task, body, self.config)
+        fields = task_request.decode(body)
+        tier = task_request.tier_of(task, fields, self.config)
+        files = self.catalogue.task(self._plan(tier).template_version, task.name)
+        if files is None:
+            raise Problem(503, "template_missing", "the stable release's template version is not here")
+        return task_request.check(task, files, fields, tier, self.config)
+
+    def _plan(self, tier: str) -> Plan:
+        plan = self.routes.plan(tier)
+        if plan is None:
+            raise errors.no_release(tier)
+        return plan
+
+    def _assign(self, exchange: Exchange, plan: Plan, asked: Asked | TaskAsked, scope: Scope) -> ArmPlan:
+        session = header(scope, SESSION_HEADER.encode()) if plan.session_salt is not None else None
+        if plan.session_salt is not None and session is not None:
+            point = point_of_session(plan.session_salt, session)
+        else:
+            point = self.rng.random() * WEIGHT_TOTAL
+        arm = choose_arm(plan.choices, point)
+        task_class = exchange.task.task_class
+        label = stratum(self.config.strata, asked.prompt_chars, asked.output_tokens)
+        threshold = plan.thresholds.get(task_class, {}).get(label)
+        key = (asked.tier, arm.arm, plan.epoch, task_class, label)
+        exchange.assign(arm.arm, arm.release, key, self.config.classes[task_class], threshold)
+        return arm
+
+    def _asking(self, task: TaskConfig, arm: ArmPlan, asked: TaskAsked) -> task_answer.Asking:
+        files = self.catalogue.task(arm.template_version, task.name)
+        if files is None:
+            raise EngineFailed(500, "template_missing", "the release's template version is not here")
+        return task_answer.Asking(task, files, self.config.tiers[asked.tier].model, asked)
+
+    async def _refuse(self, exchange: Exchange, problem: Problem, send: Send, headers: Headers) -> None:
+        if exchange.arm is None:
+            self.counters.refused[problem.limit or problem.code] += 1
+        elif isinstance(problem, EngineFailed):
+            if problem.event is not None:
+                exchange.mark(problem.event)
+        elif problem.status >= 500:
+            exchange.mark(BadEvent.FAILED)
+        if exchange.started:
+            # Too late for another answer: the connection is closed without the end that was announced.
+            return
+        exchange.status = problem.status
+        exchange.started = True
+        await send_body(send, problem.status, problem.body(), headers=[*headers, *problem.headers()])
+
+    async def _stopped(self, exchange: Exchange, send: Send, headers: Headers) -> None:
+        if exchange.stopped is Stop.CLIENT_LEFT:
+            exchange.mark(BadEvent.ABANDONED)
+            exchange.status = CLIENT_LEFT_STATUS
+            return
+        exchange.mark(BadEvent.FAILED)
+        seconds = self.config.classes[exchange.task.task_class].timeout_seconds
+        if exchange.started:
+            if exchange.streamed:
+                await send({"type": "http.response.body", "body": passthrough.STREAM_TIMEOUT})
+            return
+        problem = Problem(504, "timeout", f"the engine gave no answer within {seconds:g} s", limit="timeout_seconds")
+        await self._refuse(exchange, problem, send, headers)
+
+    def _account(self, exchange: Exchange) -> None:
+        task, tier = exchange.task.name, exchange.tier
+        if exchange.synthetic:
+            self.counters.synthetic[task, exchange.status] += 1
+            return
+        self.counters.responses[task, tier, exchange.status] += 1
+        if exchange.usage is not None:
+            self.counters.tokens[task, tier, "prompt"] += exchange.usage.prompt_tokens
+            self.counters.tokens[task, tier, "completion"] += exchange.usage.completion_tokens
+
+    def _synthetic(self, scope: Scope) -> bool:
+        value = header(scope, SYNTHETIC_HEADER.encode())
+        return value is not None and compare_digest(value.encode(), self.synthetic_token.encode())
+
+
+def request_id(scope: Scope) -> str:
+    """The caller's, if it is a plain token; a new one otherwise."""
+    given = header(scope, REQUEST_ID_HEADER.encode())
+    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+async def _watch(receive: Receive, exchange: Exchange) -> None:
+    """Waits for the client to leave."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.stop(Stop.CLIENT_LEFT)
+
+

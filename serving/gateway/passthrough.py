@@ -1,0 +1,80 @@
+"""OpenAI's endpoints: the engine's bytes go to the client as they come."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from serving.contract import BadEvent
+from serving.gateway.asgi import JSON_TYPE, STREAM_TYPE, Headers, Send, send_body
+from serving.gateway.exchange import Exchange
+from serving.gateway.openai_request import Asked
+from serving.gateway.routes import ArmPlan
+from serving.gateway.scanning import Scan, UsageStripper, usage_of_answer
+from serving.gateway.upstream import Upstream, raise_for_status, read_answer
+
+
+async def forward(
+    upstream: Upstream, exchange: Exchange, arm: ArmPlan, path: str, asked: Asked, headers: Headers, send: Send
+) -> bool:
+    """True if the client was sent a whole answer of status 200. Raises EngineFailed before the first byte."""
+    async with upstream.ask(arm, path, asked.body, exchange.request_id) as response:
+        if asked.streamed and response.status == 200:
+            return await _stream(response, exchange, asked, headers, send)
+        body = await read_answer(response)
+        raise_for_status(response.status, client_may_err=True)
+        exchange.status = response.status
+        if response.status == 200:
+            exchange.usage = usage_of_answer(body)
+            if not Scan(streamed=False).feed(body):
+                exchange.mark(BadEvent.EMPTY)
+        exchange.started = True
+        await send_body(send, response.status, body, JSON_TYPE, headers)
+        return response.status == 200
+
+
+async def _stream(
+    response: aiohttp.ClientResponse, exchange: Exchange, asked: Asked, headers: Headers, send: Send
+) -> bool:
+    exchange.status = 200
+    exchange.started = True
+    await send({"type": "http.response.start", "status": 200, "headers": [STREAM_TYPE, *headers]})
+    scan = Scan(streamed=True)
+    stripper = UsageStripper() if asked.usage_added else None
+    read = response.content.readany
+    message = {"type": "http.response.body", "body": b"", "more_body": True}
+    try:
+        while chunk := await read():
+            if scan.feed(chunk):
+                exchange.content_came()
+            message["body"] = stripper.feed(chunk) if stripper else chunk
+            exchange.sending = True
+            await send(message)
+            exchange.sending = False
+    except aiohttp.ClientError:
+        pass  # the end mark tells whether anything is missing
+    exchange.usage = scan.usage()
+    return await end_stream(exchange, scan, send, stripper.rest() if stripper else b"")
+
+
+async def end_stream(exchange: Exchange, scan: Scan, send: Send, rest: bytes) -> bool:
+    """Judges a stream that has ended, and ends the client's. True if it was whole."""
+    if scan.errored:
+        exchange.mark(BadEvent.FAILED)
+    elif not scan.done:
+        exchange.mark(BadEvent.CUT)
+        rest += STREAM_CUT
+    elif not scan.has_content:
+        exchange.mark(BadEvent.EMPTY)
+    await send({"type": "http.response.body", "body": rest})
+    return scan.done and not scan.errored
+
+
+STREAM_CUT = (
+    b'\n\ndata: {"error":{"message":"the engine ended the stream before its end",'
+    b'"type":"server_error","param":null,"code":"stream_cut"}}\n\n'
+)
+"""Instead of the end mark, so that no client takes what it has for the whole."""
+STREAM_TIMEOUT = (
+    b'\n\ndata: {"error":{"message":"the answer was not complete in time",'
+    b'"type":"server_error","param":null,"code":"timeout"}}\n\n'
+)
