@@ -81,10 +81,10 @@ def upgrade() -> None:
     op.create_index("deliveries_due", "deliveries", ["due_at"], postgresql_where=sa.text("done_at IS NULL"))
     op.create_table(
         "leadership",
-        sa.Column("only", sa.Boolean, primary_key=True, server_default=sa.true()),
+        sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
         sa.Column("term", sa.BigInteger, nullable=False),
         sa.Column("holder", sa.Text, nullable=False),
-        sa.CheckConstraint("only", name="leadership_has_one_row"),
+        sa.CheckConstraint("single", name="leadership_has_one_row"),
     )
     op.execute("INSERT INTO leadership (term, holder) VALUES (0, '')")
     op.create_table(
