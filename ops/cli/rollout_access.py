@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def ask(access: Access, question: Callable[[ControllerClient], Awaitable[T]]) ->
     stamina.instrumentation.set_on_retry_hooks([])
 
     async def converse() -> T:
-        async with ControllerClient(access.url, access.admin_key) as client:
+        async with ControllerClient(access.url, access.admin_key, actor()) as client:
             return await question(client)
 
     try:
@@ -132,6 +133,14 @@ def _stack_file(run_dir: Path) -> StackState:
         except (OSError, msgspec.MsgspecError):
             pass
         raise
+
+
+def actor() -> str:
+    """Who acts, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have them
+        return f"uid-{os.getuid()}"
 
 
 def _key_of_environment() -> str:
