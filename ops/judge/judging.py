@@ -106,7 +106,8 @@ def _weigh(state: JudgeState, plan: EventPlan, analysis: AnalysisPlan) -> EventE
         bad, total = state.canary_whole.bad.get(event, 0), state.canary_whole.assigned
         worse = (worse + e_rate_above(plan.budget_rate, bad=bad, total=max(bad, total))) / 2
     if plan.tolerated_rate is not None:
-        bad, total = state.canary_step.bad.get(event, 0), state.canary_step.finished
+        hanging = _may_hang(state.canary_step)
+        bad, total = state.canary_step.bad.get(event, 0) + hanging, state.canary_step.finished + hanging
         harmless = (harmless + e_rate_below(plan.tolerated_rate, bad=bad, total=max(bad, total))) / 2
     streamed_only = event is BadEvent.SLOW_FIRST_TOKEN
     opportunities = state.canary_step.streamed if streamed_only else state.canary_step.assigned
@@ -123,6 +124,14 @@ def _weigh(state: JudgeState, plan: EventPlan, analysis: AnalysisPlan) -> EventE
         canary_rate=state.canary_step.bad.get(event, 0) / opportunities if opportunities else 0.0,
         observable=opportunities + (state.reference_step.streamed if streamed_only else 0) > 0,
     )
+
+
+def _may_hang(canary: Counts) -> int:
+    """How many of the canary's requests are past their target and have not ended, at most: not taken for good ones.
+
+    Without them those that hang would count as nothing until they time out, and what has finished would look clean.
+    """
+    return max(0, min(canary.assigned - canary.finished, canary.bad.get(BadEvent.OVER_TARGET, 0)))
 
 
 def _load_unlike(state: JudgeState, now: Situation, plan: AnalysisPlan) -> str | None:
@@ -158,9 +167,10 @@ def _decide(
         return Decision.ROLL_BACK, tuple(describe_event(event) for event in worse)
     if unlike:
         return Decision.BLIND, (describe_blind(unlike),)
-    waiting = [] if now.reference is None else [
-        event for event in critical if event.observable and event.e_harmless < event.e_harmless_needed
-    ]
+    # Alone, only the absolute tests speak: those events are waited for that have one.
+    tolerated = {event.event for event in plan.events if event.tolerated_rate is not None}
+    able = [event for event in critical if event.observable and (now.reference or event.event in tolerated)]
+    waiting = [event for event in able if event.e_harmless < event.e_harmless_needed]
     patient = now.seconds_in_step >= now.step_seconds_min
     enough = state.canary_step.assigned >= plan.requests_per_step_min
     words = (describe_step(now, state.canary_step, state.reference_step, plan), *map(describe_event, critical))

@@ -1,0 +1,136 @@
+"""From raw counters to what happened since the last look, or why that cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.judge.counting import Counts, Difference, counts_by_cell, difference
+from serving.contract import Arm, BadEvent, CounterCell, CounterSnapshot
+
+Snapshot = Callable[..., CounterSnapshot]
+CELL = ("query/p0o0", Arm.CANARY)
+
+
+def read(bases: dict[str, CounterSnapshot], *snapshots: CounterSnapshot, workers: str = "w1", now: float = 100.0,
+         epoch: int = 7) -> Difference:
+    return difference(
+        bases, snapshots, workers=workers.split(), tier="production", epoch=epoch, now=now, age_seconds_max=5
+    )
+
+
+def test_a_worker_without_a_base_starts_from_nothing(snapshot: Snapshot) -> None:
+    found = read({}, snapshot(assigned=5, bad={BadEvent.SLOW: 2}))
+    assert found.increments == {CELL: Counts(5, 0, 0, {BadEvent.SLOW: 2})}
+    assert found.blind == ()
+
+
+def test_what_was_read_before_is_not_read_again(snapshot: Snapshot) -> None:
+    first = read({}, snapshot(assigned=5, bad={BadEvent.SLOW: 2}))
+    second = read(first.bases, snapshot(assigned=9, finished=3, bad={BadEvent.SLOW: 2, BadEvent.FAILED: 1}))
+    assert second.increments == {CELL: Counts(4, 3, 0, {BadEvent.FAILED: 1})}
+
+
+def test_workers_are_summed(snapshot: Snapshot) -> None:
+    found = read({}, snapshot("w1", assigned=5), snapshot("w2", assigned=7), workers="w1 w2")
+    assert found.increments[CELL].assigned == 12
+
+
+def test_other_tiers_and_epochs_are_left_out(snapshot: Snapshot) -> None:
+    assert read({}, snapshot(assigned=5, tier="edge")).increments == {}
+    assert read({}, snapshot(assigned=5, epoch=6)).increments == {}
+
+
+def test_a_missing_worker_blinds_and_the_gap_is_read_later_for_all_alike(snapshot: Snapshot) -> None:
+    start = read({}, snapshot("w1", assigned=1), snapshot("w2", assigned=1), workers="w1 w2")
+    gap = read(start.bases, snapshot("w1", assigned=10), workers="w1 w2")
+    assert gap.increments == {}
+    assert gap.blind == ("w2 gave no counters",)
+    clear = read(gap.bases, snapshot("w1", assigned=12), snapshot("w2", assigned=20), workers="w1 w2")
+    assert clear.blind == ()
+    assert clear.increments[CELL].assigned == 11 + 19
+
+
+def test_stale_samples_blind(snapshot: Snapshot) -> None:
+    found = read({}, snapshot(assigned=5, at=94.0))
+    assert found.increments == {}
+    assert found.blind == ("the counters of w1 are 6 s old",)
+
+
+def test_a_restart_blinds_once_and_then_counts_from_zero(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50))
+    restarted = read(start.bases, snapshot(assigned=3, instance="b"))
+    assert restarted.increments == {}
+    assert "restarted" in restarted.blind[0]
+    after = read(restarted.bases, snapshot(assigned=8, instance="b"))
+    assert after.blind == ()
+    assert after.increments[CELL].assigned == 8
+
+
+def test_a_restart_is_seen_even_if_the_counts_have_grown_past_the_old_ones(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=5))
+    assert read(start.bases, snapshot(assigned=500, instance="b")).blind
+
+
+def test_counters_that_went_backwards_blind_and_are_the_next_base(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50))
+    backwards = read(start.bases, snapshot(assigned=40))
+    assert backwards.increments == {}
+    assert backwards.blind == ("the counters of w1 went backwards",)
+    assert read(backwards.bases, snapshot(assigned=44)).increments[CELL].assigned == 4
+
+
+def test_one_bad_event_that_went_backwards_is_enough_to_blind(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50, bad={BadEvent.SLOW: 3}))
+    assert read(start.bases, snapshot(assigned=60, bad={BadEvent.SLOW: 2})).blind
+
+
+def test_a_cell_that_vanished_blinds(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50))
+    assert read(start.bases, CounterSnapshot("w1", "a", 100.0, (), ())).blind
+
+
+def test_no_worker_at_all_is_clear_and_empty() -> None:
+    # Zero workers are zero requests, which never advance; who should be there is the caller's knowledge.
+    assert difference({}, (), workers=(), tier="production", epoch=7, now=0.0, age_seconds_max=5).increments == {}
+
+
+def test_cells_of_the_same_class_and_stratum_are_merged(snapshot: Snapshot) -> None:
+    cells = (*snapshot(assigned=1).cells, *snapshot(assigned=2).cells)
+    assert counts_by_cell(cells, "production", 7)[CELL].assigned == 3
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 50), st.sampled_from(["seen", "missing", "stale"])), min_size=1, max_size=30
+    )
+)
+def test_blind_looks_lose_nothing_but_time(steps: list[tuple[int, str]]) -> None:
+    bases: dict[str, CounterSnapshot] = {}
+    read_in_all, counted = 0, 0
+    for grown, how in [*steps, (0, "seen")]:
+        counted += grown
+        cell = CounterCell("production", Arm.CANARY, 7, "query", "p0o0", counted, 0, 0, {})
+        current = CounterSnapshot("w1", "a", 100.0 if how != "stale" else 0.0, (cell,), ())
+        found = read(bases, *([] if how == "missing" else [current]))
+        assert bool(found.blind) == (how != "seen")
+        bases = found.bases
+        read_in_all += sum(counts.assigned for counts in found.increments.values())
+    assert read_in_all == counted
+
+
+@given(restart_at=st.integers(1, 9), grown=st.lists(st.integers(0, 9), min_size=10, max_size=10))
+def test_a_restart_never_counts_anything_twice(restart_at: int, grown: list[int]) -> None:
+    bases: dict[str, CounterSnapshot] = {}
+    read_in_all, counted, instance = 0, 0, "a"
+    for i, more in enumerate(grown):
+        counted = more if i == restart_at else counted + more
+        instance = "b" if i >= restart_at else "a"
+        cell = CounterCell("production", Arm.CANARY, 7, "query", "p0o0", counted, 0, 0, {})
+        found = read(bases, CounterSnapshot("w1", instance, 100.0, (cell,), ()))
+        bases = found.bases
+        read_in_all += sum(counts.assigned for counts in found.increments.values())
+    assert read_in_all <= sum(grown)
+    assert read_in_all >= sum(grown) - (grown[restart_at] if restart_at == len(grown) - 1 else 0)
