@@ -20,6 +20,7 @@ pytestmark = pytest.mark.vllm
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 SCHEMA = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"], "additionalProperties": False}
 LONG = [{"role": "user", "content": "word " * 200_000}]
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}]}]
 Exchange = tuple[int, str, bytes]
 
 
@@ -67,6 +68,7 @@ REFUSED = [
     (CHAT, chat(top_p=2)), (CHAT, chat(top_k=-5)), (CHAT, chat(n=0)), (CHAT, chat(stream="maybe")),
     (CHAT, chat(stream_options={"include_usage": True})), (CHAT, chat(stop=5)), (CHAT, chat(seed="x")),
     (CHAT, chat(presence_penalty=3)), (CHAT, chat(frequency_penalty=3)), (CHAT, chat(repetition_penalty=0)),
+    (CHAT, chat(n=2, temperature=0)), (CHAT, chat(messages=IMAGE)),
     (CHAT, chat(min_tokens=9)), (CHAT, chat(top_logprobs=2)), (CHAT, chat(tools=[])),
     (CHAT, chat(tool_choice="auto")), (CHAT, chat(response_format={"type": "json_schema"})),
     (CHAT, chat(response_format={"type": "bogus"})),

@@ -115,6 +115,13 @@ async def test_a_seeded_stream_is_the_same_text_as_the_whole_answer(http: aiohtt
         assert "".join(parts) == (choice["message"]["content"] if path == CHAT else choice["text"])
 
 
+async def test_greedy_sampling_answers_a_prompt_always_alike(http: aiohttp.ClientSession) -> None:
+    answers = [(await post(http, CHAT, chat(temperature=0, max_tokens=300)))[1] for _ in range(3)]
+    assert len({answer["choices"][0]["message"]["content"] for answer in answers}) == 1
+    _, other = await post(http, COMPLETIONS, completion(temperature=0, prompt="else", max_tokens=300))
+    assert other["choices"][0]["text"] != answers[0]["choices"][0]["message"]["content"]
+
+
 async def test_several_prompts_and_choices_are_numbered_through(http: aiohttp.ClientSession) -> None:
     _, body = await post(http, COMPLETIONS, completion(prompt=["a", "b c"], n=2, ignore_eos=True))
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2, 3]

@@ -42,12 +42,12 @@ def test_a_missing_profile_says_what_is_needed(tmp_path: Path) -> None:
 def test_arguments_of_vllm_are_laid_over_the_profile() -> None:
     arguments = [
         "--max-model-len", "512", "--max_num_seqs=4", "--no-enable-prefix-caching", "--enforce-eager",
-        "--dtype", "auto", "--shutdown-timeout", "2.5", "--num-gpu-blocks-override", "99",
+        "--dtype", "auto", "--shutdown-timeout", "3", "--num-gpu-blocks-override", "99",
     ]  # fmt: skip
     options = parse_arguments(Profile(slowdown=1.5), arguments)
     profile = options.profile
     assert (profile.max_model_len, profile.max_num_seqs, profile.prefix_caching) == (512, 4, False)
-    assert (profile.kv_blocks, profile.slowdown, options.shutdown_timeout_seconds) == (99, 1.5, 2.5)
+    assert (profile.kv_blocks, profile.slowdown, options.shutdown_timeout_seconds) == (99, 1.5, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.engine.simulated.patterns import PatternError, check_pattern, matching_text
-from serving.engine.simulated.schemas import SchemaError, make_value
+from serving.engine.simulated.schema_keywords import SchemaError
+from serving.engine.simulated.schemas import make_value
 
 SONG = {
     "type": "object",

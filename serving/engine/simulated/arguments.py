@@ -18,7 +18,7 @@ WITHOUT_EFFECT = ("--dtype", "--gpu-memory-utilization", "--tensor-parallel-size
 @dataclass(frozen=True)
 class Options:
     profile: Profile
-    shutdown_timeout_seconds: float
+    shutdown_timeout_seconds: int
     """How long running requests may go on after SIGTERM (vLLM's default: 0, they are aborted)."""
     server_load_tracking: bool
 
@@ -38,7 +38,7 @@ def _parser() -> _Parser:
     ):  # fmt: skip
         parser.add_argument(option, dest=field, type=int)
     parser.add_argument("--enable-prefix-caching", dest="prefix_caching", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--shutdown-timeout", dest="shutdown_timeout", type=float, default=0.0)
+    parser.add_argument("--shutdown-timeout", dest="shutdown_timeout", type=int, default=0)
     parser.add_argument("--enable-server-load-tracking", dest="load_tracking", action="store_true", default=False)
     parser.add_argument("--enforce-eager", action="store_true")
     for option in WITHOUT_EFFECT:

@@ -10,29 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
+from serving.engine.simulated.checks import GREEDY_BELOW
+from serving.engine.simulated.constraints import constrained, constraint_of
 from serving.engine.simulated.errors import bad_request, parameter_error
 from serving.engine.simulated.faulting import Fault
-from serving.engine.simulated.patterns import REPEATS_MAX, PatternError, matching_text
 from serving.engine.simulated.profile import Profile
 from serving.engine.simulated.protocol import (
     ChatRequest,
     CompletionRequest,
     GenerationRequest,
     Message,
-    StructuredOutputs,
 )
-from serving.engine.simulated.schemas import SchemaError, make_value
-from serving.engine.simulated.text import Output, Tape, empty, stopped, written
+from serving.engine.simulated.text import Output, Tape, empty, stopped
 from serving.engine.simulated.tokens import Tokenizer
 
 CHOICES_MAX = 128
 """Sequences of one request at most. vLLM has no such bound; a simulated engine guards its memory."""
 COMPLETION_TOKENS_DEFAULT = 16
-ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}, "count": {"type": "integer"}}}
-"""What an answer looks like that must be a JSON object and nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +129,9 @@ def _planned(
         )
     if n * len(prompts) > CHOICES_MAX:
         raise bad_request(f"at most {CHOICES_MAX} choices are simulated per request", "n")
+    if request.temperature is not None and request.temperature < GREEDY_BELOW:
+        # Greedy sampling: the same prompt has the same answer.
+        chance = random.Random(hash((model.profile.seed, prompts)))  # noqa: S311 - repeatable by design
     outputs = tuple(_output(request, tokens_max, model, fault, chance) for _ in range(n * len(prompts)))
     return Planned(prompts, outputs, tokens_max, n)
 
@@ -161,13 +160,13 @@ def _tokens_max(prompts: tuple[tuple[int, ...], ...], limit: int | None, context
 def _output(
     request: GenerationRequest, tokens_max: int, model: Model, fault: Fault, chance: random.Random
 ) -> Output:
-    constraint = _constraint(request)
+    constraint = constraint_of(request)
     if fault is Fault.EMPTY:
         return empty()
     if fault is Fault.REPEAT:
         return model.tape.repeated(chance, tokens_max)
     if constraint is not None:
-        return _constrained(constraint, tokens_max, model.tokenizer, chance)
+        return constrained(constraint, tokens_max, model.tokenizer, chance)
     natural: int | None = None
     if not request.ignore_eos:
         # Geometric in steps of a token: the same chance to end after each.
@@ -175,49 +174,3 @@ def _output(
         natural = max(natural, request.min_tokens)
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return stopped(model.tape.free_text(chance, natural, tokens_max), [stop for stop in stops if stop])
-
-
-def _constraint(request: GenerationRequest) -> StructuredOutputs | None:
-    """What the answer must satisfy; None for free text. Raises ApiError (400)."""
-    wanted = request.structured_outputs
-    chosen = request.response_format
-    if chosen is not None and chosen.type == "json_object":
-        return StructuredOutputs(json_object=True)
-    if chosen is not None and chosen.type == "json_schema" and chosen.json_schema is not None:
-        wanted = StructuredOutputs(json=chosen.json_schema.schema)
-    if wanted is None:
-        return None
-    if wanted.grammar is not None or wanted.structural_tag is not None:
-        raise bad_request("structured outputs by 'grammar' or 'structural_tag' are not simulated")
-    given = [name for name in ("json", "regex", "choice") if getattr(wanted, name) is not None]
-    if len(given) > 1:
-        raise bad_request(
-            "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice')."
-        )
-    if not given and not wanted.json_object:
-        raise bad_request("You must use one kind of structured outputs constraint but none are specified.")
-    return wanted
-
-
-def _constrained(wanted: StructuredOutputs, tokens_max: int, tokenizer: Tokenizer, chance: random.Random) -> Output:
-    """Text that satisfies the constraint: a rich one if it fits, else the briefest, cut off if that is too long."""
-    output = written(_constrained_text(wanted, chance, brief=False), tokenizer, tokens_max)
-    if output.tokens < tokens_max:
-        return output
-    return written(_constrained_text(wanted, chance, brief=True), tokenizer, tokens_max)
-
-
-def _constrained_text(wanted: StructuredOutputs, chance: random.Random, brief: bool) -> str:
-    try:
-        if wanted.choice is not None:
-            if not wanted.choice:
-                raise bad_request("structured outputs by 'choice' need at least one choice")
-            return min(wanted.choice, key=len) if brief else chance.choice(wanted.choice)
-        if wanted.regex is not None:
-            return matching_text(wanted.regex, chance, 0 if brief else REPEATS_MAX)
-        schema: Any = ANY_OBJECT if wanted.json is None else wanted.json
-        if isinstance(schema, str):
-            schema = msgspec.json.decode(schema)
-        return msgspec.json.encode(make_value(schema, chance, brief)).decode()
-    except (SchemaError, PatternError, msgspec.DecodeError) as error:
-        raise bad_request(f"Grammar error: {error}") from error

@@ -10,12 +10,10 @@ from msgspec import UNSET, UnsetType
 from serving.engine.simulated.errors import (
     ApiError,
     api_error,
-    bad_request,
     detail,
     from_syntax,
     from_validation,
     invalid_body,
-    parameter_error,
 )
 
 
@@ -136,82 +134,3 @@ def _explained(error: msgspec.ValidationError, body: bytes) -> ApiError:
     if not body.lstrip().startswith(b"{"):
         return invalid_body("model_attributes_type", "body", "Input should be a valid dictionary")
     return from_validation(error)
-
-
-def check_chat(request: ChatRequest) -> None:
-    """vLLM's own checks of a chat request's fields. Raises ApiError (400)."""
-    check_generation(request)
-    if request.tools is not None and not request.tools:
-        raise parameter_error(
-            "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.", "tools"
-        )
-    if request.tool_choice not in (None, "none") and not request.tools:
-        raise parameter_error("When using `tool_choice`, `tools` must be set.", "tool_choice")
-    if request.tools and request.tool_choice != "none":
-        raise bad_request("tools are not simulated: omit `tools` or set `tool_choice` to 'none'", "tools")
-    if request.top_logprobs and not request.logprobs:
-        raise parameter_error("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
-    if request.logprobs:
-        raise bad_request("logprobs are not simulated", "logprobs")
-    if request.echo:
-        raise bad_request("echo is not simulated", "echo")
-    for index, message in enumerate(request.messages):
-        if message.content is None and message.role != "assistant":
-            raise invalid_body("string_type", f"body.messages.{index}.content", "Input should be a valid string")
-
-
-def check_completion(request: CompletionRequest) -> None:
-    """vLLM's own checks of a completion request's fields. Raises ApiError (400)."""
-    check_generation(request)
-    if request.prompt is None or request.prompt == "":
-        raise parameter_error("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
-    if request.logprobs is not None:
-        raise bad_request("logprobs are not simulated", "logprobs")
-    if request.echo:
-        raise bad_request("echo is not simulated", "echo")
-    if request.suffix:
-        raise bad_request("suffix is only supported for models with FIM completion rendering", "suffix")
-
-
-def check_generation(request: GenerationRequest) -> None:
-    if request.stream_options is not None and not request.stream:
-        raise parameter_error("Stream options can only be defined when `stream=True`.", "stream_options")
-    chosen = request.response_format
-    if chosen is not None:
-        if chosen.type not in ("text", "json_object", "json_schema"):
-            raise invalid_body(
-                "literal_error", "body.response_format.type", "Input should be 'text', 'json_object' or 'json_schema'"
-            )
-        if chosen.type == "json_schema" and chosen.json_schema is None:
-            raise parameter_error(
-                "When response_format type is 'json_schema', the 'json_schema' field must be provided.",
-                "response_format",
-            )
-
-
-def check_sampling(request: GenerationRequest) -> None:
-    """The bounds of the sampling parameters. Raises ApiError (400)."""
-    for name, low, high, wanted in (
-        ("presence_penalty", -2.0, 2.0, "in [-2, 2]"), ("frequency_penalty", -2.0, 2.0, "in [-2, 2]"),
-    ):  # fmt: skip
-        value = getattr(request, name)
-        if value is not None and not low <= value <= high:
-            raise bad_request(f"{name} must be {wanted}, got {value}.")
-    if request.n is not None and request.n < 1:
-        raise bad_request(f"n must be at least 1, got {request.n}.")
-    if request.repetition_penalty is not None and request.repetition_penalty <= 0:
-        raise bad_request(f"repetition_penalty must be greater than zero, got {request.repetition_penalty}.")
-    if request.temperature is not None and request.temperature < 0:
-        value = request.temperature
-        raise parameter_error(f"temperature must be non-negative, got {value}.", "temperature", value)
-    if request.temperature is not None and request.temperature > 2:
-        value = request.temperature
-        raise parameter_error(f"temperature must be in [0, 2], got {value}.", "temperature", value)
-    if request.top_p is not None and not 0 < request.top_p <= 1:
-        raise parameter_error(f"top_p must be in (0, 1], got {request.top_p}.", "top_p", request.top_p)
-    if request.top_k is not None and request.top_k < -1:
-        raise bad_request(f"top_k must be 0 (disable), or at least 1, got {request.top_k}.")
-    if request.min_p is not None and not 0 <= request.min_p <= 1:
-        raise bad_request(f"min_p must be in [0, 1], got {request.min_p}.")
-    if request.min_tokens < 0:
-        raise bad_request(f"min_tokens must be greater than or equal to 0, got {request.min_tokens}.")

@@ -11,12 +11,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from serving.engine.simulated.patterns import check_pattern, matching_text
+from serving.engine.simulated.patterns import check_pattern
+from serving.engine.simulated.schema_keywords import (
+    SPREAD,
+    SchemaError,
+    bound,
+    combined,
+    fitting_text,
+    implied_type,
+    inclusive_range,
+    merged,
+)
 from serving.engine.simulated.vocabulary import WORDS
 
 DEPTH_MAX = 32
 """Deeper than this a schema's value is cut short, or refused if it cannot be."""
-ITEMS_MAX, TEXT_MAX, SPREAD = 3, 32, 1000
+ITEMS_MAX, TEXT_MAX = 3, 32
 UNSUPPORTED = ("not", "if", "dependentSchemas", "dependentRequired", "patternProperties", "propertyNames", "contains",
                "unevaluatedProperties", "unevaluatedItems", "uniqueItems", "minProperties")  # fmt: skip
 FORMATS = {
@@ -26,10 +36,6 @@ FORMATS = {
 }  # fmt: skip
 
 Schema = bool | Mapping[str, Any]
-
-
-class SchemaError(ValueError):
-    """No value can be made for the schema."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Maker:
             if keyword in schema:
                 return deeper._any_of(schema, keyword)
         if "allOf" in schema:
-            return deeper.value(_merged(schema))
+            return deeper.value(merged(schema))
         return self._typed(schema)
 
     def _any_of(self, schema: Mapping[str, Any], keyword: str) -> Any:
@@ -73,13 +79,13 @@ class Maker:
         error = SchemaError(f"'{keyword}' is empty")
         for option in options:  # a branch may recurse for ever where another one ends
             try:
-                return self.value(_combined([rest, option]) if isinstance(option, Mapping) else option)
+                return self.value(combined([rest, option]) if isinstance(option, Mapping) else option)
             except SchemaError as fault:
                 error = fault
         raise error
 
     def _typed(self, schema: Mapping[str, Any]) -> Any:
-        kind = schema.get("type", _implied_type(schema))
+        kind = schema.get("type", implied_type(schema))
         if isinstance(kind, list):
             kind = self._pick(kind, "type")
         makers: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -127,8 +133,8 @@ class Maker:
 
     def _array(self, schema: Mapping[str, Any]) -> list[Any]:
         fixed = schema.get("prefixItems", [])
-        least = _bound(schema, "minItems", len(fixed))
-        most = _bound(schema, "maxItems", max(least, 0 if schema.get("items") is False else ITEMS_MAX))
+        least = bound(schema, "minItems", len(fixed))
+        most = bound(schema, "maxItems", max(least, 0 if schema.get("items") is False else ITEMS_MAX))
         if least > most:
             raise SchemaError("minItems is above maxItems")
         few = self.brief or self.depth > DEPTH_MAX // 4
@@ -139,10 +145,10 @@ class Maker:
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         if "pattern" in schema:
-            return _fitting(schema, self.chance, self.brief)
+            return fitting_text(schema, self.chance, self.brief)
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
-        least, most = _bound(schema, "minLength", 0), _bound(schema, "maxLength", TEXT_MAX)
+        least, most = bound(schema, "minLength", 0), bound(schema, "maxLength", TEXT_MAX)
         most = max(least, most) if "maxLength" not in schema else most
         if least > most:
             raise SchemaError("minLength is above maxLength")
@@ -161,7 +167,7 @@ class Maker:
         step = schema.get("multipleOf", 1)
         if not isinstance(step, int) or step < 1:
             raise SchemaError("'multipleOf' of an integer must be a positive integer")
-        low, high = _range(schema, 1)
+        low, high = inclusive_range(schema, 1)
         least, most = -(-low // step), high // step
         if least > most:
             raise SchemaError("no integer lies within the bounds")
@@ -169,7 +175,7 @@ class Maker:
         return (least_int if self.brief else least_int + self._below(min(most_int - least_int + 1, SPREAD))) * step
 
     def _number(self, schema: Mapping[str, Any]) -> float | int:
-        low, high = _range(schema, 0)
+        low, high = inclusive_range(schema, 0)
         step = schema.get("multipleOf")
         if step:
             return self._integer({**schema, "multipleOf": 1}) if step == 1 else self._multiple(low, high, step)
@@ -185,70 +191,6 @@ class Maker:
         if times * step > high:
             raise SchemaError("no multiple lies within the bounds")
         return times * step
-
-
-def _fitting(schema: Mapping[str, Any], chance: random.Random, brief: bool) -> str:
-    """A text of the pattern that keeps the length's bounds; a pattern is not anchored in a schema, so this is."""
-    least, most = _bound(schema, "minLength", 0), _bound(schema, "maxLength", 1 << 16)
-    for repeats_max in (0, 1, 2, 4, 8, 16, 32) if brief else (8, 4, 2, 1, 0, 16, 32):
-        text = matching_text(schema["pattern"], chance, repeats_max)
-        if least <= len(text) <= most:
-            return text
-    raise SchemaError("no text of the pattern was found within the length's bounds")
-
-
-def _bound(schema: Mapping[str, Any], keyword: str, default: int) -> int:
-    value = schema.get(keyword, default)
-    if not isinstance(value, int) or value < 0:
-        raise SchemaError(f"'{keyword}' must be a whole number of at least 0")
-    return value
-
-
-def _range(schema: Mapping[str, Any], exclusive_step: int) -> tuple[float, float]:
-    """Inclusive bounds (for integers, ``exclusive_step`` moves an exclusive bound inwards)."""
-    lows = [schema["minimum"]] if "minimum" in schema else []
-    highs = [schema["maximum"]] if "maximum" in schema else []
-    if "exclusiveMinimum" in schema:
-        lows.append(schema["exclusiveMinimum"] + exclusive_step)
-    if "exclusiveMaximum" in schema:
-        highs.append(schema["exclusiveMaximum"] - exclusive_step)
-    if not lows and not highs:
-        return 0, SPREAD
-    low = max(lows) if lows else min(highs) - SPREAD
-    return low, (min(highs) if highs else low + SPREAD)
-
-
-def _implied_type(schema: Mapping[str, Any]) -> str:
-    for keywords, kind in (
-        (("properties", "required", "additionalProperties"), "object"), (("items", "prefixItems", "minItems"), "array"),
-        (("pattern", "maxLength", "minLength", "format"), "string"), (("minimum", "maximum", "multipleOf"), "number"),
-    ):  # fmt: skip
-        if any(keyword in schema for keyword in keywords):
-            return kind
-    return "object"
-
-
-def _merged(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    rest = {name: value for name, value in schema.items() if name != "allOf"}
-    return _combined([rest, *schema["allOf"]])
-
-
-def _combined(parts: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """One schema for all parts: properties and required are united, other keywords must not contradict."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        if not isinstance(part, Mapping):
-            raise SchemaError("'allOf' must hold objects")
-        for name, value in part.items():
-            if name == "properties":
-                merged[name] = {**merged.get(name, {}), **value}
-            elif name == "required":
-                merged[name] = [*merged.get(name, []), *value]
-            elif name in merged and merged[name] != value:
-                raise SchemaError(f"'{name}' is given twice and differs")
-            else:
-                merged[name] = value
-    return merged
 
 
 def make_value(schema: Schema, chance: random.Random, brief: bool) -> Any:

@@ -25,6 +25,8 @@ EXIT_USAGE = 2
 EXIT_CRASHED = 70
 """The exit code of the crash fault (EX_SOFTWARE of sysexits.h)."""
 BACKLOG = 4096
+KEEP_ALIVE_SECONDS = 5
+"""vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE: clients must bear that an idle connection closes."""
 
 
 def run(model: str, model_name: str, host: str, port: int, arguments: Sequence[str]) -> int:
@@ -32,25 +34,33 @@ def run(model: str, model_name: str, host: str, port: int, arguments: Sequence[s
     folder = Path(model)
     try:
         options = parse_arguments(load_profile(folder), arguments)
-        listener = _bind(host, port)
-    except (ProfileError, OSError) as error:
+    except ProfileError as error:
         print(f"simulated engine: {error}", file=sys.stderr)
         return EXIT_USAGE
     _raise_file_limit()
+    try:
+        listener = _listen(host, port, options.profile.faults.cold_start_seconds)
+    except OSError as error:
+        reason = f"cannot listen on {host}:{port}: {error.strerror}; choose another port"
+        print(f"simulated engine: {reason}", file=sys.stderr)
+        return EXIT_USAGE
     with listener:
         uvloop.run(_serve(options, model_name, folder, listener))
     return 0
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """Takes the port without listening on it yet, so that a cold engine refuses connections. Raises OSError."""
+def _listen(host: str, port: int, cold_start_seconds: float) -> socket.socket:
+    """Takes the port at once, but accepts connections only when warm, as vLLM does. Raises OSError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError as error:
+        time.sleep(cold_start_seconds)
+        # Two that have bound the same port find out here, not before.
+        listener.listen(BACKLOG)
+    except OSError:
         listener.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+        raise
     return listener
 
 
@@ -71,13 +81,12 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(options: Options, model_name: str, folder: Path, listener: socket.socket) -> None:
-    await asyncio.sleep(options.profile.faults.cold_start_seconds)
     engine = Engine(options.profile, time.monotonic, _crash)
     app = App(engine, model_name, folder, options.server_load_tracking)
     config = uvicorn.Config(
         app, loop="none", http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
-        log_level="critical", access_log=False, backlog=BACKLOG, timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(options.shutdown_timeout_seconds),
+        log_level="critical", access_log=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=options.shutdown_timeout_seconds,
     )  # fmt: skip
     _log("engine_started", model_name=model_name, address=listener.getsockname()[:2])
     driving = asyncio.create_task(engine.run())
