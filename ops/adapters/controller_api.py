@@ -6,10 +6,12 @@ body it gets the same answer. Errors are ``{"error": {"code", "message"}}``.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
 from typing import Annotated, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -29,6 +31,9 @@ T = TypeVar("T")
 
 BODY_BYTES_MAX = 256 * 1024
 LINES_MAX = 1000
+_DIGITS_MAX = 20
+_KEY_CHARS_MAX = 200
+_NULL_ESCAPED = b"\\u0000"
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 log = structlog.get_logger("controller_api")
@@ -177,6 +182,8 @@ def _actor(request: web.Request) -> str:
 
 async def _body(request: web.Request, kind: type[T]) -> T:
     raw = await request.read()
+    if _NULL_ESCAPED in raw:
+        raise _bad_request("a text holds the null character, which cannot be kept")
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.DecodeError as e:
@@ -185,7 +192,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 def _number(request: web.Request, name: str, default: int, highest: int = 2**62) -> int:
     text = request.query.get(name, str(default))
-    if not text.isdigit() or int(text) > highest:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) <= highest):
         raise _bad_request(f"{name} must be a whole number of at most {highest}")
     return int(text)
 
@@ -233,6 +240,8 @@ def _guard(admin_key: str) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("authorization", "").encode()
+        if "\0" in request.path or "\0" in request.query_string:
+            return _error(400, "bad_request", "the address holds a null character")
         if request.path != "/health" and not hmac.compare_digest(given, expected):
             return _error(401, "unauthorised", "the admin key is missing or wrong")
         return await handler(request)
@@ -242,24 +251,29 @@ def _guard(admin_key: str) -> Middleware:
 
 def _once(controller: Controller) -> Middleware:
     database = controller.around.database
+    # A lock lives as long as a request holds or awaits it.
+    locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @web.middleware
     async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
         key = request.headers.get(IDEMPOTENCY_HEADER)
         if request.method != "POST" or not key:
             return await handler(request)
-        if len(key) > 200:
-            raise _bad_request(f"the {IDEMPOTENCY_HEADER} is longer than 200 characters")
+        if len(key) > _KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+            raise _bad_request(f"the {IDEMPOTENCY_HEADER} must be plain text of at most {_KEY_CHARS_MAX} characters")
         digest = hashlib.sha256(request.path.encode() + b"\n" + await request.read()).hexdigest()
-        if (kept := await kept_answer(database, key)) is not None:
-            if kept.request != digest:
-                return _error(422, "key_reused", f"this {IDEMPOTENCY_HEADER} came with another request before")
-            return _json(kept.body, kept.status)
-        response = await _errors(request, handler)
-        # A failure that another try may mend is not kept.
-        if isinstance(response, web.Response) and response.status < 500 and isinstance(response.body, bytes):
-            answer = KeptAnswer(digest, response.status, msgspec.json.decode(response.body))
-            await keep_answer(database, key, answer, time.time())
-        return response
+        lock = locks.setdefault(key, asyncio.Lock())
+        # The same key twice at once (a client whose patience ended, say): the second waits for the first's answer.
+        async with lock:
+            if (kept := await kept_answer(database, key)) is not None:
+                if kept.request != digest:
+                    return _error(422, "key_reused", f"this {IDEMPOTENCY_HEADER} came with another request before")
+                return _json(kept.body, kept.status)
+            response = await _errors(request, handler)
+            # A failure that another try may mend is not kept.
+            if isinstance(response, web.Response) and response.status < 500 and isinstance(response.body, bytes):
+                answer = KeptAnswer(digest, response.status, msgspec.json.decode(response.body))
+                await keep_answer(database, key, answer, time.time())
+            return response
 
     return once
