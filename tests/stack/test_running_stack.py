@@ -1,0 +1,144 @@
+"""A whole stack: real PostgreSQL, gateway workers and controller under a real supervisor, looked at while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from ops.adapters.supervisord import Supervisor
+from ops.rollout.replicas import ReplicaSpec
+from ops.stack.replicas import stack_replicas
+from ops.stack.state import load_secrets, load_stack
+from ops.store.migrating import revisions
+
+pytestmark = pytest.mark.server
+Until = Callable[[Callable[[], object], str], None]
+
+
+def health(commands) -> tuple[int, dict[str, dict]]:  # type: ignore[no-untyped-def]
+    done = commands.run("status", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["schema"] == "gratefulgpt.stack-status/1"
+    return done.returncode, {part["name"]: part for part in answer["parts"]}
+
+
+def test_every_part_is_asked_and_healthy(running) -> None:  # type: ignore[no-untyped-def]
+    code, parts = health(running)
+    assert code == 0
+    assert {"gateway-0", "gateway-1", "controller", "postgres"} <= set(parts)
+    assert all(part["healthy"] for part in parts.values()), parts
+    assert "healthy" in running.run("status").stdout
+
+
+def test_its_files_say_where_everything_is_and_hide_the_secrets(running) -> None:  # type: ignore[no-untyped-def]
+    state, secrets = load_stack(running.run_dir), load_secrets(running.run_dir)
+    url = state.database_url_with(secrets.database_password)
+    there, newest = revisions(url)
+    assert there == newest
+    hidden = (secrets.admin_key, secrets.synthetic_token, secrets.database_password)
+    for path in running.run_dir.rglob("*"):
+        if path.is_file() and path.stat().st_mode & 0o077:
+            if "postgres/data" in str(path) or "prometheus/data" in str(path):
+                continue
+            text = path.read_text(errors="replace")
+            assert not [word for word in hidden if word in text], path
+    commands = [" ".join(process.cmdline()) for process in running.tree()]
+    assert not [line for line in commands if any(word in line for word in hidden)]
+
+
+def test_both_workers_listen_on_the_public_port(running) -> None:  # type: ignore[no-untyped-def]
+    port = int(running.state().gateway_url.rpartition(":")[2])
+    tree = {process.pid for process in running.tree()}
+    listening = {c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr[1] == port}
+    assert len(listening) == 2
+    assert listening <= tree
+
+
+def test_a_second_up_is_answered_with_what_to_do(running) -> None:  # type: ignore[no-untyped-def]
+    done = running.run("up")
+    assert done.returncode == 2
+    assert "already" in done.stderr
+    assert "ops stack down" in done.stderr
+
+
+def test_a_taken_port_is_named_with_its_holder(running, commands) -> None:  # type: ignore[no-untyped-def]
+    port = running.state().gateway_url.rpartition(":")[2]
+    done = commands.run("up", "--port", port)
+    assert done.returncode == 2
+    assert f"port {port} is taken by python" in done.stderr
+    assert "(pid " in done.stderr
+
+
+def test_a_killed_worker_shows_and_comes_back(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+    pids = {process.name: process.pid for process in Supervisor(running.state().folder).processes().values()}
+    (worker,) = psutil.Process(pids["gateway-0"]).children()
+    os.kill(worker.pid, signal.SIGSTOP)  # alive, and no use to anybody: only asking it can tell
+    code, parts = health(running)
+    assert code == 1
+    assert not parts["gateway-0"]["healthy"]
+    assert parts["gateway-1"]["healthy"]
+    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: health(running)[0] == 0, "the worker comes back")
+
+
+def test_prometheus_if_installed_scrapes_the_workers(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+    url = running.state().prometheus_url
+    if url is None:
+        assert shutil.which("prometheus") is None
+        return
+
+    def up() -> bool:
+        with urllib.request.urlopen(f"{url}/api/v1/targets", timeout=10) as answer:
+            targets = json.load(answer)["data"]["activeTargets"]
+        return [t["health"] for t in targets if t["labels"]["job"] == "gateway"] == ["up", "up"]
+
+    until(up, "Prometheus has scraped both workers")
+
+
+async def test_a_simulated_engine_becomes_ready_and_is_shown(running, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "simulated.json").write_text("{}")
+    spec = ReplicaSpec("test-one", "production", "gratefulgpt-7b", "simulated", str(tmp_path))
+    async with aiohttp.ClientSession() as session:
+        replicas = stack_replicas(running.state(), session, random.Random())
+        await replicas.apply("production", [spec])
+        deadline = time.monotonic() + 30
+        while not (found := (await replicas.observe("production"))[0]).ready:
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.05)
+        async with session.get(f"{found.url}/v1/models") as response:
+            assert (await response.json())["data"][0]["id"] == "gratefulgpt-7b"
+        _, parts = health(running)
+        assert parts["replica-test-one"]["healthy"]
+        await replicas.apply("production", [])
+
+
+def test_logs_are_shown_by_program_and_strangers_refused(running) -> None:  # type: ignore[no-untyped-def]
+    shown = running.run("logs", "postgres", "--lines", "50")
+    assert "ready to accept connections" in shown.stdout
+    assert "postgres | " in running.run("logs").stdout
+    strange = running.run("logs", "nobody")
+    assert strange.returncode == 2
+    assert "gateway-0" in strange.stderr
+
+
+def test_down_ends_all_of_it_and_says_so_once(running, all_ended) -> None:  # type: ignore[no-untyped-def]
+    tree = running.tree()
+    done = running.run("down")
+    assert done.returncode == 0, done.stderr
+    order = [done.stderr.index(name) for name in ("gateway-0", "controller", "postgres")]
+    assert order == sorted(order)
+    assert all_ended(tree)
+    assert running.run("status").returncode == 1
+    assert "no stack runs" in running.run("down").stderr
