@@ -69,18 +69,18 @@ async def test_readiness_comes_back_by_itself() -> None:
     assert engine.ready
 
 
-async def test_faults_of_requests_repeat_with_the_seed_whatever_steps_run_between() -> None:
+async def test_faults_of_requests_repeat_with_the_seed_whatever_is_produced_between() -> None:
     met = []
     for advance in (False, True):
         clock = Clock()
         engine = await engine_with_request(clock)
-        engine.chance.seed(1)
         engine.set_faults(Faults(error_rate=0.5))
         drawn = []
         for _ in range(20):
             if advance:
                 clock.now += 0.01
                 engine.simulation.advance(clock.now)
+                engine.request_chance(None).random()
             drawn.append(engine.meet_fault())
         met.append(drawn)
     assert met[0] == met[1]

@@ -91,8 +91,9 @@ class Engine:
         self._crash_timer: asyncio.TimerHandle | None = None
         self.metrics = Metrics(profile.max_model_len)
         self.model = Model(profile, Tokenizer(), Tape(profile.seed, profile.max_model_len))
-        # Two streams of chance: how long steps take must not change who meets a fault.
-        self.chance = random.Random(profile.seed)  # noqa: S311 - repeatable by design
+        # Streams of chance of their own: neither steps nor texts change who meets a fault.
+        self._fault_chance = random.Random(profile.seed)  # noqa: S311 - repeatable by design
+        self._text_chance = random.Random(profile.seed + 2)  # noqa: S311 - repeatable by design
         self.faults = Faults()
         self.unfinished = 0
         self.simulation = Simulation(
@@ -139,11 +140,11 @@ class Engine:
         return self.clock() >= self._unready_until
 
     def meet_fault(self) -> Fault:
-        return choose_fault(self.faults, self.chance.random())
+        return choose_fault(self.faults, self._fault_chance.random())
 
     def request_chance(self, seed: int | None) -> random.Random:
         """The chance of one request's text: its own seed repeats it, as with vLLM."""
-        return self.chance if seed is None else random.Random(seed)  # noqa: S311 - repeatable by design
+        return self._text_chance if seed is None else random.Random(seed)  # noqa: S311 - repeatable by design
 
     def submit(self, planned: Planned, streamed: bool) -> Generation:
         """Queues a request. Raises ApiError (503) when the queue is full."""

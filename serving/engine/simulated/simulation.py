@@ -13,9 +13,9 @@ from serving.engine.simulated.metrics import Metrics
 from serving.engine.simulated.scheduler import Limits, Scheduler, Step
 from serving.engine.simulated.sequence import Sequence
 
-STEPS_PER_ADVANCE_MAX = 64
-"""After so many steps the caller gets its turn, however far behind the simulation is."""
-LAG_SECONDS_MAX = 0.5
+STEPS_PER_ADVANCE_MAX, TOKENS_PER_ADVANCE_MAX = 256, 20_000
+"""After so many steps or tokens the caller gets its turn, however far behind the simulation is: some 20 ms of work."""
+LAG_SECONDS_MAX = 1.0
 """Further behind than this, the simulation gives the time up: the machine is too slow, and the loss is counted."""
 
 
@@ -75,12 +75,14 @@ class Simulation:
     def advance(self, now: float) -> list[Sequence]:
         """Simulates up to ``now``. Returns the sequences whose owners have something to be told, each once."""
         told: dict[int, Sequence] = {}
-        for _ in range(STEPS_PER_ADVANCE_MAX):
+        steps, tokens_before = 0, self.metrics.generation_tokens
+        while steps < STEPS_PER_ADVANCE_MAX and self.metrics.generation_tokens - tokens_before < TOKENS_PER_ADVANCE_MAX:
             if self._step is None and not self._begin(now):
                 break
             if self._ends > now:
                 break
             self._end(told)
+            steps += 1
         due = self.next_at()
         if due is not None and now - due > LAG_SECONDS_MAX:
             self.lost_seconds += now - due
