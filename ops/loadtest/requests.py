@@ -28,8 +28,8 @@ class Mix:
     chat_streamed: float = 0.5
     chat: float = 0.25
     completion: float = 0.25
-    output_tokens: Sequence[int] = (16, 24, 32, 48)
-    prompt_words: Sequence[int] = (8, 20, 40, 120)
+    output_tokens: Sequence[int] = (16, 32, 48)
+    prompt_words: Sequence[int] = (8, 20, 40)
 
 
 def draw(model: str, mix: Mix, chance: Random) -> Request:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ops.judge.thresholds import slow_thresholds
+from ops.rollout.calibrating import calibrated, starting_point
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.looking import look_at
 from ops.rollout.observing import Observation
@@ -27,6 +28,7 @@ def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Deci
     if rollout and rollout.state not in ENDED:
         so_far = _suspended_by_workers(so_far, seen)
         so_far = _looked(so_far, seen)
+        so_far = calibrated(so_far, seen)
         so_far = _HANDLERS[so_far.running.state](so_far, seen)
     so_far = _retired(so_far, seen.now)
     return _routed(so_far, seen)
@@ -158,6 +160,8 @@ def _warming(so_far: Decided, seen: Observation) -> Decided:
         blind_since=None,
         looked_at=seen.now,
         thresholds=rollout.thresholds or _thresholds(rollout, seen),
+        calibration=starting_point(rollout, rollout.step, seen.snapshots),
+        calibrated_requests=0,
     )
 
 

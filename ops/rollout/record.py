@@ -10,7 +10,7 @@ from ops.judge.model import JudgeState
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.states import Event, State, next_state
-from serving.contract import RoutingTable, Threshold
+from serving.contract import CounterSnapshot, RoutingTable, Threshold
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,11 @@ class Rollout:
     generation: int = 0
     """Raised at each resumption after a suspension: new replicas, warmed anew."""
     thresholds: dict[str, dict[str, Threshold]] = field(default_factory=dict)
-    """Empty until the canary first serves; frozen from then on."""
+    """Empty until the canary first serves; then those of the epoch in force."""
+    calibration: tuple[CounterSnapshot, ...] | None = None
+    """The latencies counted when the step began, from which its own are told; None once a worker has forgotten them."""
+    calibrated_requests: int = 0
+    """How many of the step's requests its thresholds were taken from."""
     judge: JudgeState = field(default_factory=JudgeState)
     looks: int = 0
     looked_at: float = 0.0

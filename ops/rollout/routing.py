@@ -24,7 +24,7 @@ def table_in_force(tier: TierRecord, rollout: Rollout | None, seen: Observation)
     if wanted is None:
         return replace(tier, epoch=highest), ""
     if tier.table is None or with_fields(tier.table, epoch=highest) != wanted:
-        reason = rollout.reason if rollout else "the replicas' addresses changed"
+        reason = _why(tier.table, wanted, rollout)
     elif highest > tier.epoch:
         reason = f"a worker held epoch {highest}, above this controller's {tier.epoch}"
     elif any(state.table.epoch == highest and state.table != tier.table for state in held):
@@ -34,6 +34,17 @@ def table_in_force(tier: TierRecord, rollout: Rollout | None, seen: Observation)
     else:
         return tier, ""
     return replace(tier, epoch=highest + 1, table=with_fields(wanted, epoch=highest + 1)), reason
+
+
+def _why(held: RoutingTable | None, wanted: RoutingTable, rollout: Rollout | None) -> str:
+    def weights(table: RoutingTable) -> list[tuple[str, str, int]]:
+        return [(route.arm, route.release, route.weight) for route in table.routes]
+
+    if rollout and (held is None or weights(held) != weights(wanted)):
+        return rollout.reason
+    if held and held.routes == wanted.routes:
+        return "what counts as slow was taken anew from the compared arms"
+    return "the replicas' addresses changed"
 
 
 def _wanted(tier: TierRecord, rollout: Rollout | None, urls: dict[str, str], epoch: int) -> RoutingTable | None:
