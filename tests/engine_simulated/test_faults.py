@@ -113,7 +113,7 @@ async def test_a_slowdown_shows_in_the_engines_own_latency(http: aiohttp.ClientS
         before = [await asyncio.to_thread(engine.metric, f"{name}_{part}") for part in ("sum", "count")]
         await asyncio.gather(*(ask(http, max_tokens=50) for _ in range(4)))
         after = [await asyncio.to_thread(engine.metric, f"{name}_{part}") for part in ("sum", "count")]
-        return (after[0] - before[0]) / (after[1] - before[1])
+        return float((after[0] - before[0]) / (after[1] - before[1]))
 
     usual = await mean_seconds()
     await set_faults(engine, slowdown=3.0)

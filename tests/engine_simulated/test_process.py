@@ -82,6 +82,32 @@ def test_a_cold_engine_refuses_connections_until_it_is_warm(start_engine: Any) -
     assert time.monotonic() - started >= 2.0
 
 
+def test_a_cold_engine_can_be_stopped(start_engine: Any) -> None:
+    engine = start_engine({"faults": {"cold_start_seconds": 600.0}}, wait=False)
+    with socket.socket() as probe:  # it holds the port without listening on it
+        engine.wait_until("the port is held", lambda: is_held(engine.port))
+        assert probe.connect_ex(("127.0.0.1", engine.port)) != 0
+    assert engine.stop() == 0
+
+
+def is_held(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def test_of_two_cold_engines_on_one_port_the_later_one_ends_with_2(start_engine: Any) -> None:
+    slow = start_engine({"faults": {"cold_start_seconds": 5.0}}, wait=False)
+    slow.wait_until("the port is held", lambda: is_held(slow.port))
+    quick = start_engine({}, port=slow.port)
+    assert slow.process.wait(30) == 2
+    assert "cannot listen" in slow.log.read_text()
+    assert quick.stop() == 0
+
+
 def test_a_crash_ends_the_process_at_once(start_engine: Any) -> None:
     engine = start_engine({})
     engine.set_faults(crash_after_seconds=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -44,24 +45,41 @@ def run(model: str, model_name: str, host: str, port: int, arguments: Sequence[s
         reason = f"cannot listen on {host}:{port}: {error.strerror}; choose another port"
         print(f"simulated engine: {reason}", file=sys.stderr)
         return EXIT_USAGE
+    if listener is None:
+        return 0
     with listener:
         uvloop.run(_serve(options, model_name, folder, listener))
     return 0
 
 
-def _listen(host: str, port: int, cold_start_seconds: float) -> socket.socket:
-    """Takes the port at once, but accepts connections only when warm, as vLLM does. Raises OSError."""
+def _listen(host: str, port: int, cold_start_seconds: float) -> socket.socket | None:
+    """Takes the port at once, but accepts connections only when warm, as vLLM does; None if told to stop meanwhile.
+
+    Raises OSError.
+    """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        time.sleep(cold_start_seconds)
+        if _told_to_stop(cold_start_seconds):
+            listener.close()
+            return None
         # Two that have bound the same port find out here, not before.
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _told_to_stop(within_seconds: float) -> bool:
+    """Waits so long for SIGTERM or SIGINT."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        return signal.sigtimedwait(signals, within_seconds) is not None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _raise_file_limit() -> None:
