@@ -225,7 +225,7 @@ def _suspended(so_far: Decided, seen: Observation) -> Decided:
 def _promoting(so_far: Decided, seen: Observation) -> Decided:
     if seen.lacking(so_far.tier.table):
         return so_far
-    return so_far.moved(Event.SETTLED, seen.now, "every worker holds the new stable")
+    return so_far.moved(Event.SETTLED, seen.now, f"every worker serves it; {so_far.running.reason}")
 
 
 def _rolling_back(so_far: Decided, seen: Observation) -> Decided:
