@@ -37,9 +37,11 @@ class Commands:
         return [sys.executable, "-m", "ops.cli.main", "stack", verb, "--run-dir", str(self.run_dir), *more]
 
     def run(self, verb: str, *more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.arguments(verb, *more), cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
-        )
+        return _run(self.arguments(verb, *more))
+
+    def ops(self, noun: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """Another command on the same run folder."""
+        return _run([sys.executable, "-m", "ops.cli.main", noun, "--run-dir", str(self.run_dir), *more])
 
     def up(self, *more: str) -> subprocess.Popen[str]:
         """In the foreground: returns once it has shown its table."""
@@ -64,6 +66,12 @@ class Commands:
         """The supervisor's guard and all that lives below it."""
         guard = psutil.Process(self.state().supervisor_pid)
         return [guard, *guard.children(recursive=True)]
+
+
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
 
 
 def ended(processes: list[psutil.Process]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import psutil
 import pytest
 
@@ -22,6 +23,15 @@ from ops.rollout.replicas import ReplicaSpec
 from ops.stack.replicas import stack_replicas
 from ops.stack.state import load_secrets, load_stack
 from ops.store.migrating import revisions
+from serving.contract import (
+    ADMIN_COUNTERS_PATH,
+    ADMIN_ROUTES_PATH,
+    WEIGHT_TOTAL,
+    Arm,
+    Endpoint,
+    Route,
+    RoutingTable,
+)
 
 pytestmark = pytest.mark.server
 Until = Callable[[Callable[[], object], str], None]
@@ -107,20 +117,33 @@ def test_prometheus_if_installed_scrapes_the_workers(running, until: Until) -> N
     until(up, "Prometheus has scraped both workers")
 
 
-async def test_a_simulated_engine_becomes_ready_and_is_shown(running, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_an_engine_becomes_ready_is_routed_to_and_probed(running, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert running.ops("probe").returncode == 1, "no release serves the tier yet"
     (tmp_path / "simulated.json").write_text("{}")
     spec = ReplicaSpec("test-one", "production", "gratefulgpt-7b", "simulated", str(tmp_path))
-    async with aiohttp.ClientSession() as session:
-        replicas = stack_replicas(running.state(), session, random.Random())
+    state, secrets = running.state(), load_secrets(running.run_dir)
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {secrets.admin_key}"}) as session:
+        replicas = stack_replicas(state, session, random.Random())
         await replicas.apply("production", [spec])
         deadline = time.monotonic() + 30
         while not (found := (await replicas.observe("production"))[0]).ready:
             assert time.monotonic() < deadline, found
             await asyncio.sleep(0.05)
-        async with session.get(f"{found.url}/v1/models") as response:
-            assert (await response.json())["data"][0]["id"] == "gratefulgpt-7b"
-        _, parts = health(running)
-        assert parts["replica-test-one"]["healthy"]
+        assert health(running)[1]["replica-test-one"]["healthy"]
+
+        route = Route(Arm.STABLE, "first", WEIGHT_TOTAL, (Endpoint("test-one", found.url),), "v1")
+        table = msgspec.json.encode(RoutingTable("production", 1, (route,)))
+        for worker in state.workers:
+            async with session.put(f"{worker.admin_url}{ADMIN_ROUTES_PATH}/production", data=table) as response:
+                assert response.status == 200
+        probed = running.ops("probe", "--json", "--count", "3", "--interval-seconds", "0")
+        report = json.loads(probed.stdout)
+        assert report["schema"] == "gratefulgpt.probe/1"
+        assert not [probe for probe in report["probes"] if probe["wrong"]], report
+        assert probed.returncode in (0, 3, 4), "right answers; how quick they are depends on a busy machine"
+        for worker in state.workers:
+            async with session.get(f"{worker.admin_url}{ADMIN_COUNTERS_PATH}") as response:
+                assert not (await response.json())["cells"], "probes are counted apart"
         await replicas.apply("production", [])
 
 
