@@ -35,7 +35,7 @@ async def test_when_nobody_renews_the_worker_returns_to_stable_and_says_so(
 
     async def expired() -> bool:
         _, state = await gateway.admin("GET", "/admin/routes")
-        return state["tiers"]["production"]["state"] == "lease_expired"
+        return bool(state["tiers"]["production"]["state"] == "lease_expired")
 
     await tools.until(expired, "the lease has ended")
     assert (await gateway.chat())[1]["x-arm"] == "stable"
@@ -173,7 +173,7 @@ async def test_sigterm_finishes_streams_refuses_new_work_and_exits_0(
 
     async def drains() -> bool:
         async with gateway.session.get(gateway.admin_url + "/healthz") as health:
-            return health.status == 503
+            return bool(health.status == 503)
 
     await tools.until(drains, "it says that it drains")
 
