@@ -90,7 +90,7 @@ def _cast(engine: Literal["simulated", "vllm"], folder: Path) -> Cast:
     # Only what an earlier story left: the folder may hold other things.
     for left in ("stack", "models"):
         shutil.rmtree(folder / left, ignore_errors=True)
-    for left in ("samples.jsonl", "result.json", "report.html"):
+    for left in ("samples.jsonl", "result.json", "report.html", "story.svg"):
         (folder / left).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     return vllm_cast(_TIER) if engine == "vllm" else simulated_cast(folder / "models", _TIER)
@@ -107,6 +107,7 @@ def _pacing(engine: Literal["simulated", "vllm"]) -> Pacing:
 
 def _write(told: Told, engine: str, folder: Path, seconds: float) -> None:
     from ops.demo.result import result
+    from ops.report.charts import overview_chart
     from ops.report.page import Chapter, rollout_page
 
     found = result(told, engine, seconds)
@@ -123,4 +124,5 @@ def _write(told: Told, engine: str, folder: Path, seconds: float) -> None:
     )
     page = folder / "report.html"
     page.write_text(rollout_page("A good release goes out, a bad one comes back", summary, chapters))
+    (folder / "story.svg").write_text(overview_chart([told.good, told.bad]))
     progress(f"report: {page}\nresult: {folder / 'result.json'}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isfinite
 
 from ops.judge.counting import Counts
-from ops.judge.model import EventEvidence, Situation
-from ops.rollout.plan import AnalysisPlan
+from ops.judge.model import Decision, EventEvidence, Look, Situation
+from ops.rollout.plan import AnalysisPlan, Role
 from ops.verdict import Evidence
 
 _E_SHOWN_MAX = 1e12
@@ -22,7 +22,7 @@ def number(e_value: float) -> str:
 
 
 def describe_event(event: EventEvidence) -> Evidence:
-    name = event.event.replace("_", " ")
+    name = _name(event)
     values: dict[str, float | int | str] = {
         "event": event.event.value,
         "canary": event.canary,
@@ -48,6 +48,10 @@ def describe_event(event: EventEvidence) -> Evidence:
     return Evidence(f"{counted}; evidence against it e = {against}, for it e = {in_favour}", values)
 
 
+def _name(event: EventEvidence) -> str:
+    return event.event.replace("_", " ")
+
+
 def _compared(e_value: float, needed: float) -> str:
     return f"{number(e_value)} {'>=' if e_value >= needed else '<'} {needed:,.0f}"
 
@@ -67,3 +71,19 @@ def describe_step(now: Situation, canary: Counts, reference: Counts, plan: Analy
             "seconds_in_step": round(now.seconds_in_step, 1),
         },
     )
+
+
+def summary(look: Look) -> str:
+    """One line on why: what decided, or how the bad events fell where nothing stood against the canary."""
+    evidence = look.verdict.evidence
+    if look.decision is not Decision.ADVANCE:
+        return "; ".join(item.text for item in evidence)
+    critical = [event for event in look.events if event.role is Role.CRITICAL]
+    fell = [
+        f"{event.canary} of {event.total} '{_name(event)}' ({event.expected:.0f} expected)"
+        for event in critical
+        if event.total
+    ]
+    quiet = [_name(event) for event in critical if not event.total]
+    parts = [evidence[0].text, *(["on the canary fell " + ", ".join(fell)] if fell else [])]
+    return "; ".join([*parts, *([f"nothing {', '.join(quiet)} beside the reference"] if quiet else [])])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ops.report.charts import evidence_chart, latency_chart, weights_chart
+from ops.report.charts import evidence_chart, latency_chart, overview_chart, weights_chart
 from ops.report.rollout_story import RolloutStory
 
 _LATENCY_QUANTILES = (0.5, 0.95)
@@ -41,6 +41,7 @@ def rollout_page(title: str, summary: Sequence[tuple[str, str]], chapters: Seque
     return environment.get_template("rollout.html.j2").render(
         title=title,
         summary=summary,
+        overview=Markup(overview_chart([chapter.story for chapter in chapters])),  # noqa: S704 - our own SVG
         chapters=[(chapter, _pictures(chapter.story)) for chapter in chapters],
     )
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace as with_fields
 from ops.judge.counting import Difference, difference
 from ops.judge.judging import look
 from ops.judge.model import Decision, Look, Situation
+from ops.judge.wording import summary
 from ops.rollout.decided import Decided
 from ops.rollout.observing import Observation
 from ops.rollout.plan import Then
@@ -77,7 +78,7 @@ def _step_seconds_min(rollout: Rollout) -> float:
 
 def _followed(so_far: Decided, answer: Look, seen: Observation) -> Decided:
     rollout, now = so_far.running, seen.now
-    words = "; ".join(item.text for item in answer.verdict.evidence)
+    words = summary(answer)
     match answer.decision:
         case Decision.ROLL_BACK:
             return so_far.rolled_back(now, words)
