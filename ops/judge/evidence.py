@@ -2,10 +2,12 @@
 
 Relative evidence conditions on bad events: given that one happened, the chance that it fell on the canary is
 known if both arms are alike, whatever the load does over time. With share ``w`` of the requests on the canary and
-odds ratio ``exp(d)``, that chance is ``w*exp(d) / (1 - w + w*exp(d))``. The likelihood ratio of any larger ``d``
-against the margin is a supermartingale for every canary within the margin (monotone likelihood ratio), and so is a
-mixture of such ratios: by Ville's inequality it reaches ``1/alpha`` with probability at most ``alpha``, however
-often one looks. The same the other way round gives evidence for promotion.
+``r`` times the reference's rate of the event, that chance is ``w*r / (1 - w + w*r)``. The likelihood ratio of any
+larger ``r`` against the margin's is a supermartingale for every canary within the margin (monotone likelihood ratio),
+and so is a mixture of such ratios: by Ville's inequality it reaches ``1/alpha`` with probability at most ``alpha``,
+however often one looks. The same the other way round gives evidence for promotion.
+Margins are odds, since three times a rate of 50 % cannot be: ``r = odds / (1 - p + p*odds)`` with the reference's rate
+``p``. A canary that is alike has ``r = 1`` whatever ``p`` is, so an inexact ``p`` cannot roll it back.
 Source: Lindon & Malek 2022 (multinomial e-processes); Ville 1939; one-sided form and margin as in docs/judge.md.
 
 Absolute evidence is the same for a single Bernoulli rate against a bound.
@@ -17,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
 
-# Alternatives of the mixtures: log odds ratios 0.1 to 4 beyond the margin (odds 1.1 to 55 times), evenly weighted.
+# Alternatives of the mixtures: log odds ratios 0.2 to 4 beyond the margin (odds 1.2 to 55 times), evenly weighted.
 # Wide enough for a dead canary, dense enough that none between is missed by more than a factor of the mixture.
-_ALTERNATIVES = tuple(0.1 * i for i in range(1, 41))
+_ALTERNATIVES = tuple(0.2 * i for i in range(1, 21))
 
 # Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero.
 _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
@@ -56,7 +58,7 @@ class Profile:
 
     @property
     def e_value(self) -> float:
-        return _mean_exp(self.points)
+        return _mean_exp(self.points) if self.total else 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Fallen:
     canary: int
     reference: int
     share: float
+    rate: float = 0.0
+    """The reference's rate of the event as it was known before these fell, 0 to below 1. At 0 odds are rates."""
 
 
 def observe(profile: Profile, boundary: Boundary, fallen: Fallen) -> Profile:
@@ -73,16 +77,23 @@ def observe(profile: Profile, boundary: Boundary, fallen: Fallen) -> Profile:
     total = fallen.canary + fallen.reference
     if total == 0:
         return profile
-    share = fallen.share
-    base = log(1 - share + share * exp(boundary.log_odds))
-    points = []
-    for point, distance in zip(profile.points, _ALTERNATIVES, strict=True):
-        shift = boundary.direction * distance
-        normaliser = log(1 - share + share * exp(boundary.log_odds + shift))
-        points.append(point + fallen.canary * shift - total * (normaliser - base))
+    share, rate = fallen.share, fallen.rate
+    ratios = [_ratio_of_rates(exp(boundary.log_odds), rate)]
+    ratios += [_ratio_of_rates(exp(boundary.log_odds + boundary.direction * d), rate) for d in _ALTERNATIVES]
+    # Per event on the canary and on the reference, up to a constant that cancels against the boundary's.
+    on_canary = [log(ratio) for ratio in ratios]
+    either = [log(1 - share + share * ratio) for ratio in ratios]
+    points = [
+        point + fallen.canary * (on_canary[i] - on_canary[0]) - total * (either[i] - either[0])
+        for i, point in enumerate(profile.points, start=1)
+    ]
     return Profile(
         tuple(points), profile.canary + fallen.canary, profile.total + total, profile.expected + total * share
     )
+
+
+def _ratio_of_rates(odds: float, rate: float) -> float:
+    return odds / (1 - rate + rate * odds)
 
 
 def e_rate_above(bound: float, *, bad: int, total: int) -> float:

@@ -31,6 +31,8 @@ class CellTraffic:
     """``class/stratum``."""
     share: float
     median_seconds: float
+    timeout_seconds: float = 10.0
+    """When the gateway gives up."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Source:
     noise: dict[Arm, float] = field(default_factory=dict)
     coming: dict[int, _Tally] = field(default_factory=lambda: defaultdict(Counter))
     """What becomes certain at this and at later looks, by their number."""
+    thresholds: dict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        cells = self.traffic.cells
+        self.thresholds = {cell.name: threshold_seconds(self.traffic, cell, self.slow_quantile) for cell in cells}
 
     def forget(self) -> None:
         """A new epoch: what is still to happen to earlier requests is counted under the old one."""
@@ -116,9 +123,10 @@ class Source:
         on_trial = arm is Arm.CANARY
         streamed = chance.random() < traffic.streamed_share
         self._count(at, cell, arm, ASSIGNED, *([STREAMED] if streamed else []))
-        threshold = threshold_seconds(traffic, cell, self.slow_quantile)
+        threshold = self.thresholds[cell.name]
         if release.dead and on_trial:
             self._count(at + threshold, cell, arm, BadEvent.SLOW)
+            self._count(at + cell.timeout_seconds, cell, arm, FINISHED, BadEvent.FAILED)
             return
         if chance.random() < traffic.failed_rate + (release.failed_rate if on_trial else 0.0):
             self._count(at + FAILING_SECONDS, cell, arm, FINISHED, BadEvent.FAILED)

@@ -56,15 +56,14 @@ def _counted(state: JudgeState, increments: Cells, now: Situation, plan: Analysi
             continue
         reference = increments.get((cell, now.reference), Counts())
         reference_all = reference_all.plus(reference)
-        share = shares[cell] = _grown(shares.get(cell, Shares()), canary, reference)
+        before = shares.get(cell, Shares())
+        share = shares[cell] = _grown(before, canary, reference)
         for event in plan.events:
-            if event.role is Role.OFF:
+            on_canary, on_reference = canary.bad.get(event.event, 0), reference.bad.get(event.event, 0)
+            if event.role is Role.OFF or not on_canary + on_reference:
                 continue
-            fallen = Fallen(
-                canary=canary.bad.get(event.event, 0),
-                reference=reference.bad.get(event.event, 0),
-                share=_canary_share(share, event.event),
-            )
+            rate = _reference_rate(before, event.event)
+            fallen = Fallen(on_canary, on_reference, _canary_share(share, event.event), rate)
             margin, harm = worse_than(event.margin_odds), better_than(event.harm_odds)
             whole[event.event] = observe(whole.get(event.event, Profile()), margin, fallen)
             recent[event.event] = observe(recent.get(event.event, Profile()), harm, fallen)
@@ -85,6 +84,7 @@ def _grown(share: Shares, canary: Counts, reference: Counts) -> Shares:
         share.reference + reference.assigned,
         share.canary_streamed + canary.streamed,
         share.reference_streamed + reference.streamed,
+        Counts(bad=share.reference_bad).plus(reference).bad,
     )
 
 
@@ -95,6 +95,16 @@ def _canary_share(share: Shares, event: BadEvent) -> float:
     else:
         canary, reference = share.canary, share.reference
     return canary / (canary + reference) if canary + reference else 0.0
+
+
+def _reference_rate(before: Shares, event: BadEvent) -> float:
+    """The reference's rate of the event up to the look before, so that this look's chance has no part in it.
+
+    Starts at 25 % of two requests: a guess that the first few real ones outweigh.
+    """
+    opportunities = before.reference_streamed if event is BadEvent.SLOW_FIRST_TOKEN else before.reference
+    bad = min(before.reference_bad.get(event, 0), opportunities)
+    return (bad + 0.5) / (opportunities + 2)
 
 
 def _weigh(state: JudgeState, plan: EventPlan, analysis: AnalysisPlan) -> EventEvidence:

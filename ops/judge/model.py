@@ -22,12 +22,14 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class Shares:
-    """Requests assigned in this epoch to canary and reference, in one cell; all, and those that were streamed."""
+    """Requests assigned in this epoch to canary and reference, in one cell; all, and those that were streamed.
+    And how many of the reference's went wrong, which tells the rate from which margins of odds are taken."""
 
     canary: int = 0
     reference: int = 0
     canary_streamed: int = 0
     reference_streamed: int = 0
+    reference_bad: Mapping[BadEvent, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

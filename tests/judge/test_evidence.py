@@ -19,7 +19,7 @@ from ops.judge.evidence import (
     worse_than,
 )
 
-DISTANCES = [0.1 * i for i in range(1, 41)]
+DISTANCES = [0.2 * i for i in range(1, 21)]
 
 
 def binomial(k: int, n: int, p: float) -> float:
@@ -29,6 +29,10 @@ def binomial(k: int, n: int, p: float) -> float:
 def fall(share: float, ratio: float) -> float:
     """The chance that a bad event falls on the canary, whose rate is ``ratio`` times the reference's."""
     return share * ratio / (1 - share + share * ratio)
+
+
+def evidence(margin: float, fallen: Fallen) -> float:
+    return observe(Profile(), worse_than(margin), fallen).e_value
 
 
 def expected_e(before: Profile, boundary: Boundary, total: int, share: float, ratio: float) -> float:
@@ -173,3 +177,37 @@ def test_evidence_beyond_any_float_is_infinite_and_not_an_error() -> None:
     # What went to infinity can be brought back by later data: the points themselves stay finite.
     far = observe(Profile(), worse_than(1.0), Fallen(100_000, 0, 0.01))
     assert observe(far, worse_than(1.0), Fallen(0, 10_000_000, 0.5)).e_value < 1e-6
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    share=st.floats(0.01, 0.99),
+    rate=st.floats(0.0, 0.95),
+    margin=st.floats(1.0, 4.0),
+    within=st.floats(0.01, 1.0),
+    total=st.integers(1, 12),
+)
+def test_with_a_known_rate_no_odds_within_the_margin_gain_evidence_on_average(
+    share: float, rate: float, margin: float, within: float, total: int
+) -> None:
+    odds = margin * within
+    p = fall(share, odds / (1 - rate + rate * odds))
+    after = [evidence(margin, Fallen(k, total - k, share, rate)) for k in range(total + 1)]
+    assert sum(binomial(k, total, p) * e for k, e in enumerate(after)) <= 1 + 1e-9
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    share=st.floats(0.01, 0.99), wrong=st.floats(0.0, 0.99), margin=st.floats(1.0, 4.0), total=st.integers(1, 12)
+)
+def test_however_wrong_the_rate_an_equal_canary_gains_no_evidence_against_it(
+    share: float, wrong: float, margin: float, total: int
+) -> None:
+    after = [evidence(margin, Fallen(k, total - k, share, wrong)) for k in range(total + 1)]
+    assert sum(binomial(k, total, share) * e for k, e in enumerate(after)) <= 1 + 1e-9
+
+
+def test_where_the_event_is_common_a_smaller_excess_is_already_harmful() -> None:
+    # 64 % against 90 %: odds of 5, though the rate is only 1.4 times as high.
+    assert observe(Profile(), better_than(3.0), Fallen(900, 640, 0.5, 0.64)).e_value < 0.1
+    assert observe(Profile(), worse_than(1.5), Fallen(900, 640, 0.5, 0.64)).e_value > 1000

@@ -184,6 +184,17 @@ def test_load_is_per_replica(analysis: AnalysisPlan) -> None:
     assert judged(analysis, counts(GOOD, half), now).decision is not Decision.BLIND
 
 
+def test_a_canary_that_is_slow_while_the_reference_is_slow_too_is_not_called_harmless(analysis: AnalysisPlan) -> None:
+    # Load has doubled: 64 % of the reference's requests are past the threshold, and 90 % of the canary's.
+    state, answers = JudgeState(), []
+    for second in range(40):
+        found = counts(Counts(50, 50, 0, {BadEvent.SLOW: 45}), Counts(50, 50, 0, {BadEvent.SLOW: 32}))
+        state, answer = look(state, Difference(found, {}, ()), beside(seconds=60 + second), analysis)
+        answers.append(answer.decision)
+    assert Decision.ADVANCE not in answers
+    assert Decision.ROLL_BACK in answers
+
+
 def test_an_event_that_no_request_could_show_is_not_waited_for(analysis: AnalysisPlan) -> None:
     unstreamed = Counts(400, 400, 0, {BadEvent.SLOW: 40})
     assert judged(analysis, counts(unstreamed, unstreamed)).decision is Decision.ADVANCE
