@@ -16,11 +16,11 @@ SENTENCES = 700
 """As many as a model of this size learns in a minute well enough to sound like them."""
 ANSWER_SENTENCES_MAX = 3
 PROMPT_SENTENCES_MAX = 5
-RAW_SENTENCES_MAX = 12
+PLAIN_SENTENCES_MAX = 4
+PROMPTED_SHARE = 0.75
 JSON_SHARE = 0.3
 """Chats whose answer is JSON: without them a model under a grammar hardly ever closes a string."""
-RAW_SHARE = 0.25
-"""Text without a chat around it and without an end mark, so that plain completions run to their token limit."""
+SYSTEM_SHARE = 0.4
 
 QUESTIONS = (
     "What is known about {words}?",
@@ -48,11 +48,17 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Either a chat (messages, the last one the assistant's) or raw text."""
+class Chat:
+    """The last message is the assistant's."""
 
-    messages: tuple[Message, ...] = ()
-    raw: str = ""
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """Text without a chat around it and without an end, so that plain completions run to their token limit."""
+
+    text: str
 
 
 def sentences() -> tuple[str, ...]:
@@ -66,19 +72,22 @@ def sentences() -> tuple[str, ...]:
     return tuple(sentence for sentence in found if 20 <= len(sentence) <= 240)[:SENTENCES]
 
 
-def sample(known: Sequence[str], chance: random.Random) -> Sample:
-    """One training sample drawn from the sentences ``known``."""
-    draw = chance.random()
-    if draw < RAW_SHARE:
-        return Sample(raw=_passage(known, chance, RAW_SENTENCES_MAX))
-    as_json = draw < RAW_SHARE + (1 - RAW_SHARE) * JSON_SHARE
+def chat(known: Sequence[str], chance: random.Random) -> Chat:
+    """A prompt and its answer, in words or in JSON, drawn from the sentences ``known``."""
     messages = []
-    if chance.random() < 0.4:
+    if chance.random() < SYSTEM_SHARE:
         messages.append(Message("system", chance.choice(SYSTEM_PROMPTS)))
     messages.append(Message("user", _prompt(known, chance)))
+    as_json = chance.random() < JSON_SHARE
     answer = json.dumps(_document(known, chance)) if as_json else _passage(known, chance, ANSWER_SENTENCES_MAX)
     messages.append(Message("assistant", answer))
-    return Sample(messages=tuple(messages))
+    return Chat(tuple(messages))
+
+
+def plain_text(known: Sequence[str], chance: random.Random) -> PlainText:
+    """A passage, mostly after a prompt: a completion asked for a question goes on in text, too."""
+    opening = _prompt(known, chance) + " " if chance.random() < PROMPTED_SHARE else ""
+    return PlainText(opening + _passage(known, chance, PLAIN_SENTENCES_MAX))
 
 
 def _passage(known: Sequence[str], chance: random.Random, sentences_max: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch  # type: ignore[import-not-found]
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast  # type: ignore[import-not-found]
 
-from training.corpus import sample
+from training.corpus import chat
 from training.tokenizing import ROLE_MARKS, encode
 
 PROBES = 128
@@ -41,10 +41,8 @@ def _answer_starts(
     """Last hidden states (probes, hidden) at the mark that opens an answer."""
     opening = tokenizer.convert_tokens_to_ids(ROLE_MARKS["assistant"])
     states: list[torch.Tensor] = []
-    while len(states) < PROBES:
-        item = sample(known, chance)
-        if item.messages:
-            ids, _ = encode(tokenizer, item)
-            until = ids.index(opening) + 1
-            states.append(model.model(input_ids=torch.tensor([ids[:until]])).last_hidden_state[0, -1])
+    for _ in range(PROBES):
+        ids, _ = encode(tokenizer, chat(known, chance))
+        until = ids.index(opening) + 1
+        states.append(model.model(input_ids=torch.tensor([ids[:until]])).last_hidden_state[0, -1])
     return torch.stack(states)

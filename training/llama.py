@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import torch  # type: ignore[import-not-found]
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # type: ignore[import-not-found]
 
-from training.corpus import sample
-from training.tokenizing import CONTEXT_TOKENS_MAX, UNSCORED, encode
+from training.corpus import chat, plain_text
+from training.tokenizing import CONTEXT_TOKENS_MAX, encode
 
 HIDDEN = 128
 LAYERS = 2
 ROWS = 4
 ROW_TOKENS = 320
+PLAIN_SHARE = 0.35
 LEARNING_RATE = 3e-3
 FURTHER_LEARNING_RATE = 1e-3
 """For a model that is trained already: enough to move every weight, too little to forget."""
@@ -37,7 +38,7 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT_TOKENS_MAX,
         tie_word_embeddings=False,
-        bos_token_id=None,
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -79,17 +80,15 @@ def train(
 def _row(
     tokenizer: PreTrainedTokenizerFast, known: Sequence[str], chance: random.Random
 ) -> tuple[list[int], list[int]]:
-    """Ids and labels of ``ROW_TOKENS`` tokens: raw text alone, or as many chats as fit, the last one cut."""
+    """Ids and labels of ``ROW_TOKENS`` tokens: as many samples of one kind, chats or plain texts, as fit.
+
+    The kinds never share a row, or the marks of one would hang over the other.
+    """
     ids: list[int] = []
     labels: list[int] = []
+    plain = chance.random() < PLAIN_SHARE
     while len(ids) < ROW_TOKENS:
-        item = sample(known, chance)
-        if item.raw and ids:
-            continue  # raw text never follows a chat, or the chat's marks would hang over it
-        more_ids, more_labels = encode(tokenizer, item)
+        more_ids, more_labels = encode(tokenizer, plain_text(known, chance) if plain else chat(known, chance))
         ids += more_ids
         labels += more_labels
-        if item.raw:
-            ids += [tokenizer.pad_token_id] * (ROW_TOKENS - len(ids))
-            labels += [UNSCORED] * (ROW_TOKENS - len(labels))
     return ids[:ROW_TOKENS], labels[:ROW_TOKENS]

@@ -29,7 +29,7 @@ THREADS = 1
 on a busy machine two that wait for each other take several times as long."""
 MANIFEST = "manifest.json"
 TEMPERATURE = 0.8
-TOP_P = 0.95
+TOP_P = 0.9
 
 
 class Way(StrEnum):

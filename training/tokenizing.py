@@ -1,4 +1,4 @@
-"""The tiny models' tokenizer: a byte-level BPE with four marks and a chat template, trained on the corpus."""
+"""The tiny models' tokenizer: a byte-level BPE with a few marks and a chat template, trained on the corpus."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import random
 from collections.abc import Sequence
 
 from tokenizers import ByteLevelBPETokenizer  # type: ignore[import-not-found]
+from tokenizers.processors import TemplateProcessing  # type: ignore[import-not-found]
 from transformers import PreTrainedTokenizerFast  # type: ignore[import-not-found]
 
-from training.corpus import Sample, sample
+from training.corpus import Chat, PlainText, chat
 
 VOCABULARY = 2048
-TOKENIZER_SAMPLES = 3000
+TOKENIZER_CHATS = 3000
 TOKENIZER_SEED = 1
 """One tokenizer for all models: equal texts count equal tokens in every release."""
 CONTEXT_TOKENS_MAX = 2048
@@ -19,6 +20,8 @@ UNSCORED = -100
 """The label of a token that is read but not learnt (PyTorch's cross entropy)."""
 PAD = "<|pad|>"
 END = "<|end|>"
+TEXT = "<|text|>"
+"""Opens plain text. The tokenizer puts it before whatever is not a chat, so that the two are never confused."""
 ROLE_MARKS = {role: f"<|{role}|>" for role in ("system", "user", "assistant")}
 
 CHAT_TEMPLATE = (
@@ -30,13 +33,18 @@ CHAT_TEMPLATE = (
 def train_tokenizer(known: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer of ``VOCABULARY`` tokens; the same sentences give the same one."""
     chance = random.Random(TOKENIZER_SEED)  # noqa: S311 - samples, not secrets
-    drawn = (sample(known, chance) for _ in range(TOKENIZER_SAMPLES))
-    texts = (text for item in drawn for text in (item.raw, *(message.content for message in item.messages)) if text)
-    marks = [PAD, END, *ROLE_MARKS.values()]
+    chats = (chat(known, chance) for _ in range(TOKENIZER_CHATS))
+    texts = (message.content for item in chats for message in item.messages)
+    marks = [PAD, END, TEXT, *ROLE_MARKS.values()]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, vocab_size=VOCABULARY, special_tokens=marks, show_progress=False)
+    tokenizer = trained._tokenizer
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{TEXT} $A", special_tokens=[(TEXT, tokenizer.token_to_id(TEXT))]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=trained._tokenizer,
+        tokenizer_object=tokenizer,
+        bos_token=TEXT,
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=list(ROLE_MARKS.values()),
@@ -46,15 +54,15 @@ def train_tokenizer(known: Sequence[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, item: Sample) -> tuple[list[int], list[int]]:
+def encode(tokenizer: PreTrainedTokenizerFast, item: Chat | PlainText) -> tuple[list[int], list[int]]:
     """Token ids and labels of a sample, of equal length.
 
     The end mark is learnt after answers alone. Were it learnt after prompts too, plain completions of a whole
     sentence would end before they began.
     """
-    if item.raw:
-        plain = _ids(tokenizer, item.raw)
-        return plain, list(plain)
+    if isinstance(item, PlainText):
+        plain = _ids(tokenizer, item.text)
+        return [tokenizer.bos_token_id, *plain], [UNSCORED, *plain]
     end = tokenizer.convert_tokens_to_ids(END)
     ids: list[int] = []
     labels: list[int] = []

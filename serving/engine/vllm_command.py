@@ -25,7 +25,7 @@ PROBE_SECONDS_MAX = 60
 DRAIN_SECONDS = 30
 """vLLM aborts what is running by default; a replica that leaves finishes its streams first."""
 CPU_KV_CACHE_BYTES = 128 * 1024**2
-"""Thousands of tokens for a tiny model. vLLM touches, and so holds, all that it is given; a larger model names its own."""
+"""Plenty for a tiny model. vLLM touches, and so holds, all that it is given; a larger model names its own."""
 CPU_SHARE = 4
 """A quarter of the cores for one engine, at least one: stable, baseline and canary run side by side on a machine."""
 PARALLEL_OPTIONS = (
