@@ -25,7 +25,7 @@ CASES = [
     ("latency_p95_ms: 2000", "latency_p95_ms: 2100", "task_classes.generation.latency_p95_ms", "did you mean '2000'?"),
     ("latency_bounds_ms: [10, 25", "latency_bounds_ms: [25, 10", "measuring.latency_bounds_ms[1]", "not rising"),
     ("prompt_chars: [512, 4096]", "prompt_chars: [4096, 512]", "measuring.strata.prompt_chars[1]", "not rising"),
-    ("output_tokens: [32, 128]", "output_tokens: [32, 512]", "measuring.strata.output_tokens[1]", "no request can"),
+    ("output_tokens: [16, 32, 64, 128]", "output_tokens: [16, 32, 64, 512]", "measuring.strata.output_tokens[3]", "no request can"),
     ("kind: openai_chat, class: generation, tier: production", "kind: openai_chat, class: generation, tier: prod",
      "api.tasks.openai-chat.tier", "did you mean 'production'?"),
     ("kind: openai_chat, class: generation", "kind: openai_chat, class: generaton", "api.tasks.openai-chat.class",
