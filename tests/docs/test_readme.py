@@ -29,7 +29,8 @@ def test_each_command_of_the_readme_exists(command, capsys):
 
 def test_each_make_target_named_in_a_page_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"(?:`|^    )make ([a-z-]+)", page.read_text(), re.MULTILINE)}
+    code = re.compile(r"(?:`|^    )make ([a-z-]+)", re.MULTILINE)
+    named = {name for page in PAGES for name in code.findall(page.read_text())}
     assert {"demo", "test"} <= named
     assert named <= targets
 
