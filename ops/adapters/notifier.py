@@ -11,7 +11,6 @@ import structlog
 
 from ops.adapters.webhooks import WebhookError, deliver
 from ops.rollout.controlling import Controller
-from ops.store.answers import forget_answers
 from ops.store.deliveries import Delivery, delivery_done, delivery_failed, due_deliveries
 from ops.store.errors import StoreError
 
@@ -20,7 +19,6 @@ FIRST_RETRY_SECONDS = 2.0
 """Doubled after each try: the last comes about four minutes after the first."""
 _POLL_SECONDS = 1.0
 _BATCH = 20
-_ANSWERS_KEPT_SECONDS = 86_400.0
 
 log = structlog.get_logger("notifier")
 
@@ -33,7 +31,6 @@ async def notify(controller: Controller, session: aiohttp.ClientSession, urls: M
             if controller.leadership is not None:
                 for delivery in await due_deliveries(database, time.time(), _BATCH):
                     await _try(controller, session, urls, delivery)
-                await forget_answers(database, time.time() - _ANSWERS_KEPT_SECONDS)
         except StoreError as e:
             log.warning("no_database", reason=str(e))
         await asyncio.sleep(_POLL_SECONDS)

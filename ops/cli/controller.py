@@ -62,6 +62,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
     from ops.rollout.controlling import Controller, Surroundings
     from ops.rollout.operating import Operations
     from ops.rollout.planning import rollout_plan
+    from ops.rollout.retaining import retain
     from ops.stack.replicas import stack_replicas
     from ops.store.database import Database
 
@@ -97,7 +98,12 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
             await _listen(runner, address.hostname or "127.0.0.1", listen_port)
             async with asyncio.TaskGroup() as group:
                 urls = {webhook.name: webhook.url for webhook in spec.notifications.webhooks}
-                tasks = [group.create_task(controller.run()), group.create_task(notify(controller, session, urls))]
+                loops = (
+                    controller.run(),
+                    notify(controller, session, urls),
+                    retain(controller, spec.retention.journal_days),
+                )
+                tasks = [group.create_task(loop) for loop in loops]
                 await stopping.wait()
                 for task in tasks:
                     task.cancel()
