@@ -20,9 +20,9 @@ E = TypeVar("E", bound=Loaded)
 T = TypeVar("T")
 
 
-def point_of_session(salt: str, session: str) -> float:
+def point_of_session(salt: str, session: bytes) -> float:
     """A session's place in [0, WEIGHT_TOTAL): the same for the same salt, spread evenly over sessions."""
-    digest = blake2b(session.encode(), digest_size=8, key=blake2b(salt.encode(), digest_size=32).digest()).digest()
+    digest = blake2b(session, digest_size=8, key=blake2b(salt.encode(), digest_size=32).digest()).digest()
     return int.from_bytes(digest, "big") / 2**64 * WEIGHT_TOTAL
 
 

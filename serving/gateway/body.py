@@ -17,18 +17,25 @@ class ClientLeft(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, limits: LimitsConfig) -> bytes:
-    """The whole body. Raises Problem 413 (too large), 408 (too slow), ClientLeft."""
+    """The whole body, in bounded time. Raises Problem 413 (too large), 408 (too slow), ClientLeft."""
     try:
         async with asyncio.timeout(limits.body_read_timeout_seconds):
-            declared = header(scope, b"content-length")
-            if declared is not None and int(declared) > limits.body_bytes_max:
-                await _discard(receive, int(declared), limits.body_bytes_max)
-                raise _too_large(limits.body_bytes_max)
-            return await _collect(receive, limits.body_bytes_max)
+            return await collect_body(receive, header(scope, b"content-length"), limits)
     except TimeoutError as e:
-        seconds = limits.body_read_timeout_seconds
-        message = f"the body did not arrive within {seconds:g} s"
-        raise Problem(408, "body_too_slow", message, limit="body_read_timeout_seconds", close=True) from e
+        raise too_slow(limits) from e
+
+
+async def collect_body(receive: Receive, declared: str | None, limits: LimitsConfig) -> bytes:
+    """The whole body, however long it takes. Raises Problem 413 (too large), ClientLeft."""
+    if declared is not None and int(declared) > limits.body_bytes_max:
+        await _discard(receive, int(declared), limits.body_bytes_max)
+        raise _too_large(limits.body_bytes_max)
+    return await _collect(receive, limits.body_bytes_max)
+
+
+def too_slow(limits: LimitsConfig) -> Problem:
+    message = f"the body did not arrive within {limits.body_read_timeout_seconds:g} s"
+    return Problem(408, "body_too_slow", message, limit="body_read_timeout_seconds", close=True)
 
 
 async def _collect(receive: Receive, bytes_max: int) -> bytes:

@@ -22,6 +22,7 @@ Deadline = tuple[float, BadEvent | None]
 class Stop(Enum):
     """Why the gateway itself ended a request."""
 
+    BODY_TOO_SLOW = "body_too_slow"
     TIMEOUT = "timeout"
     CLIENT_LEFT = "client_left"
 
@@ -72,7 +73,6 @@ class Exchange:
         "task",
         "tier",
         "usage",
-        "watch",
     )
 
     def __init__(
@@ -98,14 +98,26 @@ class Exchange:
         self.first_content_at: float | None = None
         self.usage: Usage | None = None
         self.events: list[BadEvent] = []
-        self.watch: asyncio.Future[None] | None = None
-        """Waits for the client to leave; kept so that it is not collected."""
         self.stopped: Stop | None = None
         self._counters = counters
         self._clock = clock
         self._deadlines: list[Deadline] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
+
+    def await_body(self, timeout_seconds: float) -> None:
+        """From here on the rest of the request must come in time."""
+        self._timer = asyncio.get_running_loop().call_later(timeout_seconds, self.stop, Stop.BODY_TOO_SLOW)
+
+    def body_came(self) -> None:
+        """The request is whole; its latency is measured from here."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.arrived = self._clock()
+
+    def client_left(self) -> None:
+        self.stop(Stop.CLIENT_LEFT)
 
     def assign(self, arm: Arm, release: str, key: CellKey, limits: ClassConfig, threshold: Threshold | None) -> None:
         """From here on the request belongs to an arm, and whatever happens to it is counted there."""

@@ -7,7 +7,6 @@ import random
 import re
 import time
 import traceback
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -24,9 +23,10 @@ from serving.contract import (
 )
 from serving.gateway import errors, openai_request, passthrough, task_answer, task_request
 from serving.gateway.admission import Admission
-from serving.gateway.asgi import Headers, Receive, Scope, Send, header, send_body
+from serving.gateway.asgi import Headers, Receive, Scope, Send, send_body
 from serving.gateway.assigning import choose_arm, point_of_session
-from serving.gateway.body import ClientLeft, read_body
+from serving.gateway.body import ClientLeft, collect_body, too_slow
+from serving.gateway.connection import Connection, connection_of
 from serving.gateway.counting import Counters
 from serving.gateway.errors import Problem
 from serving.gateway.exchange import Exchange, Stop
@@ -38,7 +38,12 @@ from serving.gateway.task_request import TaskAsked
 from serving.gateway.upstream import EngineFailed, Upstream
 from serving.tasks.catalogue import Catalogue
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+Given = dict[bytes, bytes]
+"""A request's headers, names in lower case; of equal ones the last."""
+_REQUEST_ID, _SESSION, _SYNTHETIC = (
+    name.encode() for name in (REQUEST_ID_HEADER, SESSION_HEADER, SYNTHETIC_HEADER)
+)
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 CLIENT_LEFT_STATUS = 499
 """What the log and the counters say when nobody was there to be answered (nginx's number for it)."""
 
@@ -60,12 +65,15 @@ class Inference:
 
     async def serve(self, task: TaskConfig, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens to it."""
-        exchange = Exchange(task, request_id(scope), self._synthetic(scope), self.counters, self.clock)
-        headers = [(REQUEST_ID_HEADER.encode(), exchange.request_id.encode())]
+        given: Given = dict(scope["headers"])
+        synthetic = _SYNTHETIC in given and compare_digest(given[_SYNTHETIC], self.synthetic_token.encode())
+        exchange = Exchange(task, self._request_id(given), synthetic, self.counters, self.clock)
+        headers = [(_REQUEST_ID, exchange.request_id.encode())]
+        connection = connection_of(scope)
         complete = False
         begun = exchange.arrived
         try:
-            complete = await self._answer(exchange, scope, receive, send, headers)
+            complete = await self._answer(exchange, connection, given, receive, send, headers)
         except Problem as e:
             await self._refuse(exchange, e, send, headers)
         except ClientLeft:
@@ -82,23 +90,32 @@ class Inference:
             )
             await self._refuse(exchange, errors.unexpected(), send, headers)
         finally:
+            connection.watch(None)
             exchange.finish(complete)
             self._account(exchange)
             self.log.add(exchange, time.time(), self.clock() - begun)
 
     async def _answer(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, headers: Headers
+        self,
+        exchange: Exchange,
+        connection: Connection,
+        given: Given,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
     ) -> bool:
-        task = exchange.task
-        body = await read_body(scope, receive, self.config.limits)
-        exchange.arrived = self.clock()
+        task, limits = exchange.task, self.config.limits
+        exchange.await_body(limits.body_read_timeout_seconds)
+        length = given.get(b"content-length")
+        body = await collect_body(receive, None if length is None else str(length, "latin-1"), limits)
+        exchange.body_came()
+        connection.watch(exchange.client_left)
         asked = self._parse(task, body)
         exchange.tier, exchange.streamed = asked.tier, asked.streamed
-        exchange.watch = asyncio.ensure_future(_watch(receive, exchange))
         await self.admission.enter()
         try:
             plan = self._plan(asked.tier)
-            arm = self._assign(exchange, plan, asked, scope)
+            arm = self._assign(exchange, plan, asked, given)
             headers.extend(arm.headers)
             if isinstance(asked, Asked):
                 return await passthrough.forward(self.upstream, exchange, arm, task.path, asked, headers, send)
@@ -123,10 +140,9 @@ class Inference:
             raise errors.no_release(tier)
         return plan
 
-    def _assign(self, exchange: Exchange, plan: Plan, asked: Asked | TaskAsked, scope: Scope) -> ArmPlan:
-        session = header(scope, SESSION_HEADER.encode()) if plan.session_salt is not None else None
-        if plan.session_salt is not None and session is not None:
-            point = point_of_session(plan.session_salt, session)
+    def _assign(self, exchange: Exchange, plan: Plan, asked: Asked | TaskAsked, given: Given) -> ArmPlan:
+        if plan.session_salt is not None and _SESSION in given:
+            point = point_of_session(plan.session_salt, given[_SESSION])
         else:
             point = self.rng.random() * WEIGHT_TOTAL
         arm = choose_arm(plan.choices, point)
@@ -163,6 +179,9 @@ class Inference:
             exchange.mark(BadEvent.ABANDONED)
             exchange.status = CLIENT_LEFT_STATUS
             return
+        if exchange.stopped is Stop.BODY_TOO_SLOW:
+            await self._refuse(exchange, too_slow(self.config.limits), send, headers)
+            return
         exchange.mark(BadEvent.FAILED)
         seconds = self.config.classes[exchange.task.task_class].timeout_seconds
         if exchange.started:
@@ -182,21 +201,11 @@ class Inference:
             self.counters.tokens[task, tier, "prompt"] += exchange.usage.prompt_tokens
             self.counters.tokens[task, tier, "completion"] += exchange.usage.completion_tokens
 
-    def _synthetic(self, scope: Scope) -> bool:
-        value = header(scope, SYNTHETIC_HEADER.encode())
-        return value is not None and compare_digest(value.encode(), self.synthetic_token.encode())
-
-
-def request_id(scope: Scope) -> str:
-    """The caller's, if it is a plain token; a new one otherwise."""
-    given = header(scope, REQUEST_ID_HEADER.encode())
-    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-async def _watch(receive: Receive, exchange: Exchange) -> None:
-    """Waits for the client to leave."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    exchange.stop(Stop.CLIENT_LEFT)
+    def _request_id(self, given: Given) -> str:
+        """The caller's, if it is a plain token; a new one otherwise."""
+        value = given.get(_REQUEST_ID)
+        if value is not None and REQUEST_ID.fullmatch(value):
+            return value.decode()
+        return f"{self.rng.getrandbits(128):032x}"
 
 

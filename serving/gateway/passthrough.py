@@ -17,7 +17,7 @@ async def forward(
     upstream: Upstream, exchange: Exchange, arm: ArmPlan, path: str, asked: Asked, headers: Headers, send: Send
 ) -> bool:
     """True if the client was sent a whole answer of status 200. Raises EngineFailed before the first byte."""
-    async with upstream.ask(arm, path, asked.body, exchange.request_id) as response:
+    with await upstream.ask(arm, path, asked.body, exchange.request_id) as response:
         if asked.streamed and response.status == 200:
             return await _stream(response, exchange, asked, headers, send)
         body = await read_answer(response)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 from serving.contract import REQUEST_ID_HEADER
 from serving.gateway import control, errors
-from serving.gateway.asgi import App, Receive, Scope, Send, send_body, send_json
+from serving.gateway.asgi import App, Receive, Scope, Send, header, send_body, send_json
 from serving.gateway.body import ClientLeft
 from serving.gateway.errors import Problem
-from serving.gateway.inference import request_id
+from serving.gateway.inference import REQUEST_ID
 from serving.gateway.metrics import CONTENT_TYPE, render
 from serving.gateway.worker import Worker
 
@@ -38,7 +39,9 @@ def public_app(worker: Worker) -> App:
         if serve is not None:
             await serve(scope, receive, send)
             return
-        headers = [(REQUEST_ID_HEADER.encode(), request_id(scope).encode())]
+        given = header(scope, REQUEST_ID_HEADER.encode())
+        known = given is not None and REQUEST_ID.fullmatch(given.encode())
+        headers = [(REQUEST_ID_HEADER.encode(), given.encode() if given and known else uuid.uuid4().hex.encode())]
         try:
             handler = handlers.get(key)
             if handler is None:

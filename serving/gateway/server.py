@@ -23,6 +23,7 @@ from serving.gateway import route_store
 from serving.gateway.admin_port import admin_app
 from serving.gateway.admission import Admission
 from serving.gateway.asgi import App
+from serving.gateway.connection import Connection
 from serving.gateway.counting import Counters
 from serving.gateway.inference import Inference
 from serving.gateway.metrics import WorkerCollector
@@ -151,7 +152,7 @@ def _server(app: App, drain_seconds: int) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -60,7 +60,7 @@ async def answer(
         body = engine_body(asking.config_task, asking.task, asking.asked, asking.model)
     except RenderError as e:
         raise EngineFailed(500, "template_failed", str(e)) from e
-    async with upstream.ask(arm, ENGINE_PATH, body, exchange.request_id) as response:
+    with await upstream.ask(arm, ENGINE_PATH, body, exchange.request_id) as response:
         if response.status == 200 and asking.asked.streamed:
             return await _stream(response, exchange, headers, send)
         raw = await read_answer(response)

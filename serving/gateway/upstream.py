@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import aiohttp
 
@@ -52,6 +51,27 @@ def new_session(limits: LimitsConfig) -> aiohttp.ClientSession:
     )
 
 
+class Answering:
+    """An engine's answer that is under way; as a context it ends when it is left."""
+
+    __slots__ = ("_engine", "response")
+
+    def __init__(self, response: aiohttp.ClientResponse, engine: Engine) -> None:
+        self.response = response
+        self._engine = engine
+
+    def __enter__(self) -> aiohttp.ClientResponse:
+        return self.response
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Before the end of the body this closes the connection, which stops the engine's work."""
+        self._engine.in_flight -= 1
+        self.response.close()
+
+
 class Upstream:
     """Asks engines. ``clock`` is monotonic seconds, ``chance`` draws from [0, 1)."""
 
@@ -63,12 +83,8 @@ class Upstream:
         self._clock = clock
         self._chance = rng.random
 
-    @asynccontextmanager
-    async def ask(self, arm: ArmPlan, path: str, body: bytes, request_id: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer's head has come; its body is still to be read. Raises EngineFailed.
-
-        Leaving the context before the end of the body closes the connection, which stops the engine's work.
-        """
+    async def ask(self, arm: ArmPlan, path: str, body: bytes, request_id: str) -> Answering:
+        """The answer's head has come; its body is still to be read. Raises EngineFailed."""
         headers = {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id}
         tried: list[Engine] = []
         while True:
@@ -80,16 +96,15 @@ class Upstream:
             engine.in_flight += 1
             try:
                 response = await self._post(engine, path, body, headers, last)
-                if response is None:
-                    continue
-                try:
-                    if response.status in BUSY and not last:
-                        continue
-                    yield response
-                    return
-                finally:
-                    response.close()
-            finally:
+            except BaseException:
+                engine.in_flight -= 1
+                raise
+            if response is not None:
+                answering = Answering(response, engine)
+                if last or response.status not in BUSY:
+                    return answering
+                answering.end()
+            else:
                 engine.in_flight -= 1
 
     async def _post(

@@ -38,9 +38,9 @@ def test_weights_become_shares() -> None:
 
 
 def test_a_session_keeps_its_place_and_sessions_are_spread_evenly() -> None:
-    points = [point_of_session("salt", f"session-{i}") for i in range(20_000)]
-    assert points[3] == point_of_session("salt", "session-3")
-    assert points[3] != point_of_session("other salt", "session-3")
+    points = [point_of_session("salt", b"session-%d" % i) for i in range(20_000)]
+    assert points[3] == point_of_session("salt", b"session-3")
+    assert points[3] != point_of_session("other salt", b"session-3")
     assert all(0 <= point < 10_000 for point in points)
     assert sum(point < 500 for point in points) == pytest.approx(1_000, rel=0.12)
 
