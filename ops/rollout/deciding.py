@@ -17,9 +17,9 @@ from ops.rollout.looking import look_at
 from ops.rollout.observing import Observation
 from ops.rollout.record import Rollout, Strategy, TierRecord
 from ops.rollout.replicas import ReplicaSpec
-from ops.rollout.routing import table_in_force
+from ops.rollout.routing import serves_alone, table_in_force
 from ops.rollout.sharing import replicas_for
-from ops.rollout.states import ENDED, Event, State
+from ops.rollout.states import ENDED, JUDGED, Event, State
 from serving.contract import Arm, RouteState, Threshold
 
 
@@ -38,20 +38,26 @@ def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Deci
 
 
 def _suspended_by_workers(so_far: Decided, seen: Observation) -> Decided:
-    """The workers' own return to stable (a lease that ran out, a hand that forced it) outranks the record."""
+    """The workers' own return to stable (a lease that ran out, a hand that forced it) outranks the record.
+
+    A hand on the brake holds whatever is under way, even before it serves; and what somebody had paused does not go
+    on by itself: in both cases only a hand resumes it.
+    """
     rollout = so_far.running
-    if not rollout.serves:
+    if rollout.state not in JUDGED:
         return so_far
-    epoch = so_far.tier.epoch
     for name, state in sorted(seen.workers.items()):
-        if state is None or state.table.epoch < epoch or state.state is RouteState.ACTIVE:
+        if state is None or state.table.epoch < so_far.tier.epoch or state.state is RouteState.ACTIVE:
             continue
         forced = state.state is RouteState.FORCED_STABLE
+        if not (forced or rollout.serves):
+            continue
         if forced and state.forced_by:
             reason = f"{state.forced_by.actor} sent everything to stable on {name}: {state.forced_by.reason}"
         else:
             reason = f"{name} returned to stable: nobody renewed its lease for {rollout.plan.lease_seconds:g} s"
-        return so_far.moved(Event.SUSPEND, seen.now, reason, served_step=None, needs_resume=forced)
+        by_hand = forced or rollout.state is State.PAUSED
+        return so_far.moved(Event.SUSPEND, seen.now, reason, served_step=None, needs_resume=by_hand)
     return so_far
 
 
@@ -181,7 +187,9 @@ def _analysing(so_far: Decided, seen: Observation) -> Decided:
     """Its look has been taken already; what is left is a request to promote, and replicas of the step before."""
     so_far = _trimmed(so_far, seen)
     rollout = so_far.running
-    if not rollout.promote_requested or rollout.state is not State.ANALYSING:
+    if failed := seen.exhausted((*rollout.canary, *rollout.baseline)):
+        return so_far.rolled_back(seen.now, f"replica {failed.name} keeps ending: {failed.detail or 'no reason given'}")
+    if not rollout.promote_requested or rollout.state is not State.ANALYSING or seen.frozen:
         return so_far
     if rollout.served_step == rollout.last_step:
         return so_far.promoted(seen.now, "promoted by hand")
@@ -216,14 +224,16 @@ def _suspended(so_far: Decided, seen: Observation) -> Decided:
         seen.now,
         "all workers answer again; it is warmed anew",
         generation=rollout.generation + 1,
-        canary=(),
+        canary=rollout.canary if rollout.reused else (),
         baseline=(),
         blind_since=None,
     )
 
 
 def _promoting(so_far: Decided, seen: Observation) -> Decided:
-    if seen.lacking(so_far.tier.table):
+    stable, table = so_far.tier.stable, so_far.tier.table
+    # The table in force may still be the one before, while the new stable's is being made.
+    if stable is None or not serves_alone(table, stable) or seen.lacking(table):
         return so_far
     return so_far.moved(Event.SETTLED, seen.now, f"every worker serves it; {so_far.running.reason}")
 

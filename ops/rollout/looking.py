@@ -87,7 +87,8 @@ def _followed(so_far: Decided, answer: Look, seen: Observation) -> Decided:
             return _given_up(so_far, rollout.plan.blind_then, reason, now)
         case Decision.ADVANCE if rollout.state is State.ANALYSING and not seen.frozen:
             if rollout.served_step == rollout.last_step:
-                return so_far.promoted(now, words)
+                # What becomes stable must be there in full; before other steps the preparation sees to it.
+                return so_far.promoted(now, words) if seen.ready(rollout.canary) else so_far
             return so_far.moved(Event.ADVANCE, now, words, step=(rollout.served_step or 0) + 1)
         case Decision.HOLD if rollout.state is State.ANALYSING and _overdue(rollout, now) and not seen.frozen:
             reason = f"no answer within {rollout.plan.pace.step_seconds_max:g} s: {words}"

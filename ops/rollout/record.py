@@ -115,7 +115,7 @@ class Rollout:
     looked_at: float = 0.0
     blind_since: float | None = None
     needs_resume: bool = False
-    """Suspended by hand: only somebody can resume it."""
+    """Suspended by hand, or when somebody had paused it: only somebody can resume it."""
 
     def moved(self, event: Event, now: float, reason: str) -> Rollout:
         """Raises IllegalTransition."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from msgspec.structs import replace as with_fields
 
 from ops.rollout.observing import Observation
-from ops.rollout.record import Rollout, TierRecord
+from ops.rollout.record import Fleet, Rollout, TierRecord
 from ops.rollout.sharing import stable_table, step_table
-from serving.contract import RouteState, RoutingTable
+from serving.contract import Arm, RouteState, RoutingTable
 
 
 def table_in_force(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> tuple[TierRecord, str]:
@@ -20,7 +20,7 @@ def table_in_force(tier: TierRecord, rollout: Rollout | None, seen: Observation)
     """
     held = [state for state in seen.workers.values() if state]
     highest = max([tier.epoch, *(state.table.epoch for state in held)])
-    wanted = _wanted(tier, rollout, seen.urls, highest)
+    wanted = _wanted(tier, rollout, _addresses(tier.table) | seen.urls, highest)
     if wanted is None:
         return replace(tier, epoch=highest), ""
     if tier.table is None or with_fields(tier.table, epoch=highest) != wanted:
@@ -45,6 +45,22 @@ def _why(held: RoutingTable | None, wanted: RoutingTable, rollout: Rollout | Non
     if held and held.routes == wanted.routes:
         return "what counts as slow was taken anew from the compared arms"
     return "the replicas' addresses changed"
+
+
+def serves_alone(table: RoutingTable | None, fleet: Fleet) -> bool:
+    """Whether ``table`` sends everything to ``fleet``, without a lease."""
+    if table is None or table.lease_seconds is not None:
+        return False
+    route = table.route(Arm.STABLE)
+    replicas = {endpoint.replica for endpoint in route.endpoints}
+    return route.release == fleet.release.name and replicas == {replica.name for replica in fleet.replicas}
+
+
+def _addresses(table: RoutingTable | None) -> dict[str, str]:
+    """Those in force: the way back to stable must not wait for whatever runs the replicas to answer."""
+    if table is None:
+        return {}
+    return {endpoint.replica: endpoint.url for route in table.routes for endpoint in route.endpoints}
 
 
 def _wanted(tier: TierRecord, rollout: Rollout | None, urls: dict[str, str], epoch: int) -> RoutingTable | None:
