@@ -30,6 +30,11 @@ class Connection(HttpToolsProtocol):
             self._on_left()
             self._on_left = None
 
+    @property
+    def body_is_here(self) -> bool:
+        """The request that is being served has come whole."""
+        return not self.cycle.more_body
+
     def watch(self, on_left: Callable[[], None] | None) -> None:
         """Calls ``on_left`` once if the connection ends; None ends the watch. The body must have been read."""
         self._on_left = on_left

@@ -24,18 +24,6 @@ CellKey = tuple[str, Arm, int, str, str]
 """Tier, arm, epoch, task class, stratum."""
 
 
-class Cell:
-    """Counts of one key."""
-
-    __slots__ = ("assigned", "bad", "finished", "streamed")
-
-    def __init__(self) -> None:
-        self.assigned = 0
-        self.finished = 0
-        self.streamed = 0
-        self.bad: dict[BadEvent, int] = {}
-
-
 class Histogram:
     """Counts per bucket, not cumulative; the last one is for what lies above every bound. Bounds are inclusive."""
 
@@ -60,6 +48,30 @@ class Timings:
         self.latency = Histogram(latency_bounds)
         self.first_token = Histogram(first_token_bounds)
 
+    def observe(self, latency_seconds: float, first_token_seconds: float | None) -> None:
+        self.latency.observe(latency_seconds)
+        if first_token_seconds is not None:
+            self.first_token.observe(first_token_seconds)
+
+
+class Cell:
+    """Counts of one key, and where its times go."""
+
+    __slots__ = ("_coarse", "_fine", "assigned", "bad", "finished", "streamed")
+
+    def __init__(self, fine: Timings, coarse: Timings) -> None:
+        self._fine = fine
+        self._coarse = coarse
+        self.assigned = 0
+        self.finished = 0
+        self.streamed = 0
+        self.bad: dict[BadEvent, int] = {}
+
+    def observe(self, latency_seconds: float, first_token_seconds: float | None) -> None:
+        """A request was answered in full."""
+        self._fine.observe(latency_seconds, first_token_seconds)
+        self._coarse.observe(latency_seconds, first_token_seconds)
+
 
 class Counters:
     """Everything that one worker counts."""
@@ -82,24 +94,14 @@ class Counters:
     def cell(self, key: CellKey) -> Cell:
         cell = self.cells.get(key)
         if cell is None:
-            cell = self.cells[key] = Cell()
-            self._drop_old_epochs(key[0])
+            tier, arm, _, task_class, stratum = key
+            fine = self.fine.setdefault(
+                (tier, arm, task_class, stratum), Timings(FINE_BOUNDS_SECONDS, FINE_BOUNDS_SECONDS)
+            )
+            coarse = self.coarse.setdefault((tier, arm, task_class), Timings(*self._bounds))
+            cell = self.cells[key] = Cell(fine, coarse)
+            self._drop_old_epochs(tier)
         return cell
-
-    def observe(self, key: CellKey, latency_seconds: float, first_token_seconds: float | None) -> None:
-        """A request was answered in full."""
-        tier, arm, _, task_class, stratum = key
-        fine = self.fine.get((tier, arm, task_class, stratum))
-        if fine is None:
-            fine = self.fine[tier, arm, task_class, stratum] = Timings(FINE_BOUNDS_SECONDS, FINE_BOUNDS_SECONDS)
-        coarse = self.coarse.get((tier, arm, task_class))
-        if coarse is None:
-            coarse = self.coarse[tier, arm, task_class] = Timings(*self._bounds)
-        fine.latency.observe(latency_seconds)
-        coarse.latency.observe(latency_seconds)
-        if first_token_seconds is not None:
-            fine.first_token.observe(first_token_seconds)
-            coarse.first_token.observe(first_token_seconds)
 
     def _drop_old_epochs(self, tier: str) -> None:
         epochs = sorted({key[2] for key in self.cells if key[0] == tier and key[2] != FALLBACK_EPOCH})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from serving.contract import Arm, BadEvent, ClassConfig, TaskConfig, Threshold
@@ -16,7 +17,9 @@ from serving.gateway.counting import Cell, CellKey, Counters
 from serving.gateway.scanning import Usage
 
 Deadline = tuple[float, BadEvent | None]
-"""When (monotonic seconds), and what is certain then. None: the gateway gives up."""
+"""How long after its arrival, and what is certain then. None: the gateway gives up."""
+KINDS_OF_DEADLINES_MAX = 1024
+"""Classes by strata by epochs kept by streamed or not; far more than any spec has."""
 
 
 class Stop(Enum):
@@ -27,18 +30,14 @@ class Stop(Enum):
     CLIENT_LEFT = "client_left"
 
 
-def deadlines(
-    arrived: float, limits: ClassConfig, threshold: Threshold | None, streamed: bool
-) -> tuple[Deadline, ...]:
-    """A request's deadlines, the latest first."""
-    found: list[Deadline] = [
-        (arrived + limits.target_seconds, BadEvent.OVER_TARGET),
-        (arrived + limits.timeout_seconds, None),
-    ]
+@lru_cache(KINDS_OF_DEADLINES_MAX)
+def deadlines(limits: ClassConfig, threshold: Threshold | None, streamed: bool) -> tuple[Deadline, ...]:
+    """The deadlines of a request, the latest first."""
+    found: list[Deadline] = [(limits.target_seconds, BadEvent.OVER_TARGET), (limits.timeout_seconds, None)]
     if threshold is not None:
-        found.append((arrived + threshold.latency_seconds, BadEvent.SLOW))
+        found.append((threshold.latency_seconds, BadEvent.SLOW))
         if streamed:
-            found.append((arrived + threshold.first_token_seconds, BadEvent.SLOW_FIRST_TOKEN))
+            found.append((threshold.first_token_seconds, BadEvent.SLOW_FIRST_TOKEN))
     return tuple(sorted(found, key=_when, reverse=True))
 
 
@@ -53,6 +52,7 @@ class Exchange:
         "_clock",
         "_counters",
         "_deadlines",
+        "_pending",
         "_task",
         "_timer",
         "arm",
@@ -101,7 +101,9 @@ class Exchange:
         self.stopped: Stop | None = None
         self._counters = counters
         self._clock = clock
-        self._deadlines: list[Deadline] = []
+        self._deadlines: tuple[Deadline, ...] = ()
+        self._pending = 0
+        """How many of the deadlines have not passed."""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
 
@@ -126,7 +128,8 @@ class Exchange:
             self.cell = self._counters.cell(key)
             self.cell.assigned += 1
             self.cell.streamed += self.streamed
-        self._deadlines = list(deadlines(self.arrived, limits, threshold, self.streamed))
+        self._deadlines = deadlines(limits, threshold, self.streamed)
+        self._pending = len(self._deadlines)
         self._set_timer()
 
     def mark(self, event: BadEvent) -> None:
@@ -140,7 +143,8 @@ class Exchange:
     def content_came(self) -> None:
         """The first content arrived from the engine."""
         self.first_content_at = now = self._clock()
-        if any(event is BadEvent.SLOW_FIRST_TOKEN and at <= now for at, event in self._deadlines):
+        seconds = now - self.arrived
+        if any(event is BadEvent.SLOW_FIRST_TOKEN and after <= seconds for after, event in self._deadlines):
             self.mark(BadEvent.SLOW_FIRST_TOKEN)
 
     def stop(self, why: Stop) -> None:
@@ -170,10 +174,10 @@ class Exchange:
             self.cell.finished += 1
             if complete:
                 first = self.first_content_at if self.streamed else None
-                self._counters.observe(self.key, now - self.arrived, None if first is None else first - self.arrived)
+                self.cell.observe(now - self.arrived, None if first is None else first - self.arrived)
 
     def _set_timer(self) -> None:
-        delay = self._deadlines[-1][0] - self._clock()
+        delay = self.arrived + self._deadlines[self._pending - 1][0] - self._clock()
         self._timer = asyncio.get_running_loop().call_later(max(0.0, delay), self._on_timer)
 
     def _on_timer(self) -> None:
@@ -181,14 +185,15 @@ class Exchange:
         if self._pass_deadlines(self._clock()):
             # A client that does not read its answer is no failure of the engine.
             self.stop(Stop.CLIENT_LEFT if self.sending else Stop.TIMEOUT)
-        elif self._deadlines:
+        elif self._pending:
             self._set_timer()
 
     def _pass_deadlines(self, now: float) -> bool:
         """Marks what is certain by ``now``; True if the time to give up has come."""
-        pending = self._deadlines
-        while pending and pending[-1][0] <= now:
-            event = pending.pop()[1]
+        seconds = now - self.arrived
+        while self._pending and self._deadlines[self._pending - 1][0] <= seconds:
+            self._pending -= 1
+            event = self._deadlines[self._pending][1]
             if event is None:
                 return True
             if event is not BadEvent.SLOW_FIRST_TOKEN or self.first_content_at is None:

@@ -105,7 +105,8 @@ class Inference:
         headers: Headers,
     ) -> bool:
         task, limits = exchange.task, self.config.limits
-        exchange.await_body(limits.body_read_timeout_seconds)
+        if not connection.body_is_here:
+            exchange.await_body(limits.body_read_timeout_seconds)
         length = given.get(b"content-length")
         body = await collect_body(receive, None if length is None else str(length, "latin-1"), limits)
         exchange.body_came()

@@ -127,8 +127,10 @@ class Upstream:
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
     """The whole body. Raises EngineFailed if it does not come whole, or is beyond all bounds."""
     parts, size = [], 0
+    content = response.content
     try:
-        while chunk := await response.content.readany():
+        while not content.at_eof():
+            chunk = await content.readany()
             parts.append(chunk)
             size += len(chunk)
             if size > ANSWER_BYTES_MAX:
