@@ -89,6 +89,18 @@ def test_ctrl_c_during_the_start_ends_what_has_been_started(  # type: ignore[no-
     assert all_ended(tree)
 
 
+def test_a_second_ctrl_c_does_not_wait_for_what_hangs(commands, until: Until, all_ended: AllEnded) -> None:  # type: ignore[no-untyped-def]
+    process = commands.up("--workers", "1", "--without", "controller", "--prometheus", "off")
+    tree = commands.tree()
+    worker = next(p for p in tree if p.cmdline()[1:3] == ["-m", "serving.gateway"])
+    worker.suspend()  # it will not hear SIGTERM, and has its drain time of half a minute
+    process.send_signal(signal.SIGINT)
+    until(lambda: "a second Ctrl-C" in commands.said(), "the first is answered")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(25) == 0, commands.said()
+    assert all_ended(tree)
+
+
 def test_down_from_elsewhere_ends_a_foreground_stack_cleanly(commands) -> None:  # type: ignore[no-untyped-def]
     process = commands.up(*SMALL)
     assert commands.run("down").returncode == 0
