@@ -1,0 +1,268 @@
+"""Whole stacks of real processes under load, and the means to harm them.
+
+The spec is the reference one with shorter times and easier evidence, written into a temporary folder: a rollout takes
+some twenty seconds instead of minutes, and nothing else differs from what users run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+import pytest_asyncio
+import yaml
+
+from ops.adapters.controller_client import ControllerClient, ControllerUnavailable
+from ops.adapters.gateway_admin import GatewayAdmin, WorkerAddress
+from ops.adapters.supervisord import Supervisor
+from ops.demo.load import Load
+from ops.loadtest.samples import Sample, read_samples
+from ops.rollout.operating import ReleaseRequest
+from ops.rollout.record import Rollout
+from ops.rollout.states import ENDED, State
+from ops.rollout.workers import WorkerError
+from ops.stack.options import Choice, StackOptions
+from ops.stack.running import stack
+from ops.stack.state import Secrets, StackState, load_secrets
+from serving.contract import TierState, WorkerState
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 60.0
+POLL_SECONDS = 0.05
+LEASE_SECONDS = 6.0
+TIER = "production"
+RATE = 80.0
+OUTPUT_TOKENS = (8, 16, 24)
+LOAD_SECONDS_MAX = 600.0
+SEED = 1
+"""Of ``ops.demo.load``'s generator."""
+
+Condition = Callable[[], object] | Callable[[], Awaitable[object]]
+
+
+def fast_spec(path: Path, webhook: str | None = None) -> Path:
+    """The reference spec at the pace of a test."""
+    spec = yaml.safe_load((ROOT / "gratefulgpt.yaml").read_text())
+    for environment in spec["environments"].values():
+        environment["pace"] = {
+            "look_seconds": 1,
+            "step_seconds_min": 2,
+            "step_seconds_max": 120,
+            "bake_seconds": 3,
+            "rollback_window_seconds": 600,
+        }
+    for task_class in spec["task_classes"].values():  # a request that hangs fails while the test still looks
+        task_class["timeout_seconds"] = 8
+    spec["api"]["limits"] |= {"queue_timeout_seconds": 3, "connect_timeout_seconds": 1}
+    rollout = spec["rollout"]
+    rollout |= {"lease_seconds": LEASE_SECONDS, "prepare_seconds_max": 60, "drain_seconds_max": 10}
+    rollout["warmup"] |= {"requests_per_replica": 4, "seconds_max": 30}
+    rollout["analysis"] |= {"requests_per_step_min": 20, "false_promotion_rate_max": 0.2}
+    for rule in rollout["analysis"]["events"].values():
+        # The machine is small and busy: what is a little slower by chance must not decide these tests.
+        rule |= {"margin_odds": 4, "harm_odds": 20}
+        if "tolerated_rate" in rule:
+            rule |= {"tolerated_rate": 0.2, "budget_rate": 0.3}
+    if webhook is not None:
+        spec["notifications"]["webhooks"] = [{"name": "receiver", "url": webhook}]
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    return path
+
+
+async def eventually(condition: Condition, words: str | Callable[[], str], seconds: float = DEADLINE_SECONDS) -> Any:
+    """What ``condition`` answers, once that is true. A controller that is away has answered nothing."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = condition()
+            found = await found if asyncio.iscoroutine(found) else found
+        except ControllerUnavailable:
+            found = None
+        if found:
+            return found
+        if time.monotonic() >= deadline:
+            said = words if isinstance(words, str) else words()
+            pytest.fail(f"waited {seconds:g} s in vain: {said}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+@dataclass
+class Watched:
+    """Load that runs, and what came of its requests."""
+
+    load: Load
+    path: Path
+    samples: list[Sample] = field(default_factory=list)
+
+    def read(self) -> list[Sample]:
+        """All requests that have ended so far."""
+        self.load.read()
+        self.samples = list(self.load.samples)
+        return self.samples
+
+    def since(self, at: float) -> list[Sample]:
+        """Those meant to be sent at ``at`` (Unix seconds) or later, if they have ended."""
+        return [sample for sample in self.read() if sample.at >= at]
+
+    @property
+    def failed(self) -> list[Sample]:
+        return [sample for sample in self.samples if not sample.ok]
+
+    def assert_none_failed(self) -> None:
+        """After the load has ended."""
+        assert self.samples, "nothing was sent"
+        assert not self.failed, f"{len(self.failed)} of {len(self.samples)} failed (seed {SEED}): {self.failed[:5]}"
+
+
+@dataclass
+class Service:
+    """A running stack."""
+
+    folder: Path
+    run_dir: Path
+    state: StackState
+    secrets: Secrets
+    client: ControllerClient
+    session: aiohttp.ClientSession
+    workers: tuple[GatewayAdmin, ...]
+    supervisor: Supervisor
+    lease_seconds: float = LEASE_SECONDS
+    tier: str = TIER
+    eventually = staticmethod(eventually)
+
+    # --- Releases and rollouts ----------------------------------------------------------------------------------
+
+    def model_folder(self, name: str) -> Path:
+        return self.folder / "models" / name
+
+    async def release(self, name: str, arguments: tuple[str, ...] = (), **profile: object) -> str:
+        """A simulated release with this profile, registered. ``faults`` is a part of it."""
+        home = self.model_folder(name)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "simulated.json").write_text(json.dumps(profile))
+        await self.client.add_release(ReleaseRequest(name, TIER, "simulated", str(home), arguments=arguments))
+        return name
+
+    async def start(self, name: str, **profile: object) -> Rollout:
+        """A rollout of a new release."""
+        return await self.client.start(await self.release(name, **profile), TIER)
+
+    async def reaches(
+        self, rollout: Rollout, *states: State, step: int | None = None, seconds: float = DEADLINE_SECONDS
+    ) -> Rollout:
+        """The rollout once it is in one of ``states`` with the served step, if one is given. Fails if it ends first."""
+        last = rollout
+
+        async def there() -> bool:
+            nonlocal last
+            last = await self.client.rollout(rollout.id)
+            return last.state in ENDED or (last.state in states and step in (None, last.served_step))
+
+        wanted = f"{' or '.join(states)}{'' if step is None else f' serving step {step}'}"
+        await eventually(there, lambda: f"{rollout.id} is {last.state}, not {wanted}: {last.reason}", seconds)
+        assert last.state in states, f"{rollout.id} ended {last.state}, not {wanted}: {last.reason}"
+        return last
+
+    async def stable(self) -> str | None:
+        loaded = (await self.client.tiers())[TIER]
+        return loaded.tier.stable.release.name if loaded.tier.stable else None
+
+    async def health(self, url: str | None = None) -> dict[str, Any]:
+        """Of a controller; empty if none answers."""
+        try:
+            async with self.session.get((url or self.state.controller_url) + "/health") as response:
+                return dict(await response.json())
+        except aiohttp.ClientError:
+            return {}
+
+    # --- Workers ------------------------------------------------------------------------------------------------
+
+    async def worker_states(self) -> list[WorkerState]:
+        """Of those that answer."""
+        found = await asyncio.gather(*(worker.state() for worker in self.workers), return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, WorkerError):
+                raise one
+        return [one for one in found if isinstance(one, WorkerState)]
+
+    async def tables(self) -> list[TierState]:
+        return [state.tiers[TIER] for state in await self.worker_states() if TIER in state.tiers]
+
+    async def all_on(self, release: str) -> bool:
+        """Whether every worker follows a table that sends everything to ``release``, without a lease."""
+        tables = await self.tables()
+        return len(tables) == len(self.workers) and all(
+            held.table.lease_seconds is None and [route.release for route in held.table.routes] == [release]
+            for held in tables
+        )
+
+    # --- Faults -------------------------------------------------------------------------------------------------
+
+    def pid(self, program: str) -> int:
+        """Of the program itself, below its guard."""
+        guard = self.supervisor.processes()[program].pid
+        return int(psutil.Process(guard).children()[0].pid)
+
+    def kill(self, program: str) -> None:
+        """``kill -9``; supervisord starts it again."""
+        os.kill(self.pid(program), signal.SIGKILL)
+
+    async def kill_for_good(self, program: str) -> None:
+        """``kill -9``, and it stays away until ``back``."""
+        self.kill(program)
+        await asyncio.to_thread(self.supervisor.stop, program)
+        await eventually(lambda: self.supervisor.processes()[program].pid == 0, f"{program} does not end")
+
+    async def back(self, program: str) -> None:
+        await asyncio.to_thread(self.supervisor.start, program)
+
+    # --- Load ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def load(self, rate: float = RATE) -> AsyncIterator[Watched]:
+        """Open-loop load from here on. After the block ``samples`` holds every request that was sent."""
+        path = self.folder / f"samples-{time.monotonic_ns()}.jsonl"
+        load = Load(self.state.gateway_url, "gratefulgpt-7b", rate, LOAD_SECONDS_MAX, path, OUTPUT_TOKENS)
+        async with load:
+            watched = Watched(load, path)
+            await eventually(lambda: len(watched.read()) >= 2 * rate, "the load does not start")
+            yield watched
+        watched.samples = read_samples(path)[0]
+
+
+@asynccontextmanager
+async def running(folder: Path, webhook: str | None = None) -> AsyncIterator[Service]:
+    """A stack whose tier serves the release ``first``."""
+    spec = fast_spec(folder / "spec.yaml", webhook)
+    options = StackOptions(run_dir=folder / "run", spec=spec, port=0, prometheus=Choice.OFF)
+    async with AsyncExitStack() as around:
+        state = await around.enter_async_context(stack(options))
+        secrets = load_secrets(options.run_dir)
+        session = await around.enter_async_context(aiohttp.ClientSession())
+        client = await around.enter_async_context(
+            ControllerClient(state.controller_url, secrets.admin_key, actor="tester")
+        )
+        workers = tuple(
+            GatewayAdmin(session, WorkerAddress(worker.name, worker.admin_url), secrets.admin_key)
+            for worker in state.workers
+        )
+        service = Service(folder, options.run_dir, state, secrets, client, session, workers, Supervisor(state.folder))
+        await service.reaches(await service.start("first", seed=1), State.PROMOTED)
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with running(tmp_path_factory.mktemp("stack")) as one:
+        yield one
