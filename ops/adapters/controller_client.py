@@ -7,10 +7,12 @@ import uuid
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 import stamina
+from yarl import URL
 
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
@@ -21,6 +23,8 @@ from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 30.0
+HASHING_SECONDS_MAX = 1800.0
+"""For what reads a whole model: 140 GB at 100 MB/s, and some more."""
 _TRIES = 4
 
 
@@ -73,8 +77,7 @@ class ControllerClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> ControllerClient:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        self._session = aiohttp.ClientSession(headers=self._headers)
         return self
 
     async def __aexit__(
@@ -84,38 +87,39 @@ class ControllerClient:
             await self._session.close()
 
     async def add_release(self, request: ReleaseRequest) -> Release:
-        return await self._call("POST", "/v1/releases", Release, request)
+        return await self._call("POST", "/v1/releases", Release, request, HASHING_SECONDS_MAX)
 
     async def releases(self, tier: str | None = None) -> list[Release]:
-        return (await self._call("GET", "/v1/releases" + (f"?tier={tier}" if tier else ""), _Releases)).releases
+        query = f"?tier={_part(tier)}" if tier else ""
+        return (await self._call("GET", f"/v1/releases{query}", _Releases)).releases
 
     async def release(self, name: str) -> Release:
-        return await self._call("GET", f"/v1/releases/{name}", Release)
+        return await self._call("GET", f"/v1/releases/{_part(name)}", Release)
 
     async def verify_release(self, name: str) -> Checked:
-        return await self._call("POST", f"/v1/releases/{name}/verify", Checked, {})
+        return await self._call("POST", f"/v1/releases/{_part(name)}/verify", Checked, {}, HASHING_SECONDS_MAX)
 
     async def start(self, release: str, tier: str | None) -> Rollout:
         return await self._call("POST", "/v1/rollouts", Rollout, {"release": release, "tier": tier})
 
     async def rollouts(self, tier: str | None = None, count: int = 20) -> list[Rollout]:
-        query = f"?count={count}" + (f"&tier={tier}" if tier else "")
+        query = f"?count={count}" + (f"&tier={_part(tier)}" if tier else "")
         return (await self._call("GET", f"/v1/rollouts{query}", _Rollouts)).rollouts
 
     async def rollout(self, rollout_id: str) -> Rollout:
-        return await self._call("GET", f"/v1/rollouts/{rollout_id}", Rollout)
+        return await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}", Rollout)
 
     async def command(self, rollout_id: str, command: str, reason: str = "") -> Rollout:
-        return await self._call("POST", f"/v1/rollouts/{rollout_id}/{command}", Rollout, {"reason": reason})
+        return await self._call("POST", f"/v1/rollouts/{_part(rollout_id)}/{command}", Rollout, {"reason": reason})
 
     async def roll_back_tier(self, tier: str, to: str | None, reason: str = "") -> Rollout:
-        return await self._call("POST", f"/v1/tiers/{tier}/rollback", Rollout, {"to": to, "reason": reason})
+        return await self._call("POST", f"/v1/tiers/{_part(tier)}/rollback", Rollout, {"to": to, "reason": reason})
 
     async def journal(self, rollout_id: str, after: int = 0) -> list[JournalLine]:
-        return (await self._call("GET", f"/v1/rollouts/{rollout_id}/journal?after={after}", _Lines)).lines
+        return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/journal?after={after}", _Lines)).lines
 
     async def looks(self, rollout_id: str, after: int = 0) -> list[LookLine]:
-        return (await self._call("GET", f"/v1/rollouts/{rollout_id}/looks?after={after}", _Looks)).looks
+        return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/looks?after={after}", _Looks)).looks
 
     async def tiers(self) -> dict[str, Loaded]:
         return (await self._call("GET", "/v1/tiers", _Tiers)).tiers
@@ -124,25 +128,34 @@ class ControllerClient:
         return list((await self._call("GET", "/v1/freezes", dict[str, Any]))["freezes"])
 
     async def freeze(self, tier: str, reason: str) -> None:
-        await self._call("PUT", f"/v1/freezes/{tier}", dict[str, Any], {"reason": reason})
+        await self._call("PUT", f"/v1/freezes/{_part(tier)}", dict[str, Any], {"reason": reason})
 
     async def lift_freeze(self, tier: str, reason: str) -> bool:
-        return bool((await self._call("DELETE", f"/v1/freezes/{tier}", dict[str, Any], {"reason": reason}))["lifted"])
+        answer = await self._call("DELETE", f"/v1/freezes/{_part(tier)}", dict[str, Any], {"reason": reason})
+        return bool(answer["lifted"])
 
-    async def _call(self, method: str, path: str, answer: type[T], body: Any = None) -> T:
+    async def _call(
+        self, method: str, path: str, answer: type[T], body: Any = None, seconds: float = TIMEOUT_SECONDS
+    ) -> T:
         headers = {IDEMPOTENCY_HEADER: uuid.uuid4().hex} if method == "POST" else {}
         async for attempt in stamina.retry_context(on=ControllerUnavailable, attempts=_TRIES, timeout=None):
             with attempt:
-                return await self._once(method, path, answer, body, headers)
+                return await self._once(method, path, answer, body, headers, seconds)
         raise AssertionError("a retry context ends in a return or a raise")
 
-    async def _once(self, method: str, path: str, answer: type[T], body: Any, headers: dict[str, str]) -> T:
+    async def _once(
+        self, method: str, path: str, answer: type[T], body: Any, headers: dict[str, str], seconds: float
+    ) -> T:
         if self._session is None:
             raise RuntimeError("use the client as an async context manager")
         data = msgspec.json.encode(body) if body is not None else None
+        timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
+            url = URL(self._url + path, encoded=True)
+            async with self._session.request(method, url, data=data, headers=headers, timeout=timeout) as response:
                 raw, status = await response.read(), response.status
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError) as e:
+            raise ControllerError(f"{self._url} is no address of a controller: http://HOST:PORT", 0) from e
         except (aiohttp.ClientError, TimeoutError) as e:
             raise ControllerUnavailable(
                 f"no controller answers at {self._url} ({type(e).__name__}); is the stack up? see 'ops stack status'"
@@ -156,3 +169,8 @@ class ControllerClient:
         if status == 503:
             raise ControllerUnavailable(message)
         raise ControllerError(message, status)
+
+
+def _part(text: str) -> str:
+    """One part of an address, whatever somebody typed."""
+    return quote(text, safe="")

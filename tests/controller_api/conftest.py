@@ -220,6 +220,7 @@ class Service:
         found: dict[str, Any] = {}
 
         async def there() -> bool:
+            self.controller.wake()  # the next tick now, not in a second
             found.update((await self.call("GET", f"/v1/rollouts/{rollout}"))[1])
             return found.get("state") in states
 
