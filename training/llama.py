@@ -38,7 +38,7 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT_TOKENS_MAX,
         tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
+        bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )

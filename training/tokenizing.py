@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 
 from tokenizers import ByteLevelBPETokenizer  # type: ignore[import-not-found]
-from tokenizers.processors import TemplateProcessing  # type: ignore[import-not-found]
 from transformers import PreTrainedTokenizerFast  # type: ignore[import-not-found]
 
 from training.corpus import Chat, PlainText, chat
@@ -20,8 +19,6 @@ UNSCORED = -100
 """The label of a token that is read but not learnt (PyTorch's cross entropy)."""
 PAD = "<|pad|>"
 END = "<|end|>"
-TEXT = "<|text|>"
-"""Opens plain text. The tokenizer puts it before whatever is not a chat, so that the two are never confused."""
 ROLE_MARKS = {role: f"<|{role}|>" for role in ("system", "user", "assistant")}
 
 CHAT_TEMPLATE = (
@@ -35,16 +32,11 @@ def train_tokenizer(known: Sequence[str]) -> PreTrainedTokenizerFast:
     chance = random.Random(TOKENIZER_SEED)  # noqa: S311 - samples, not secrets
     chats = (chat(known, chance) for _ in range(TOKENIZER_CHATS))
     texts = (message.content for item in chats for message in item.messages)
-    marks = [PAD, END, TEXT, *ROLE_MARKS.values()]
+    marks = [PAD, END, *ROLE_MARKS.values()]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, vocab_size=VOCABULARY, special_tokens=marks, show_progress=False)
-    tokenizer = trained._tokenizer
-    tokenizer.post_processor = TemplateProcessing(
-        single=f"{TEXT} $A", special_tokens=[(TEXT, tokenizer.token_to_id(TEXT))]
-    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=TEXT,
+        tokenizer_object=trained._tokenizer,
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=list(ROLE_MARKS.values()),
@@ -62,7 +54,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, item: Chat | PlainText) -> tuple[
     """
     if isinstance(item, PlainText):
         plain = _ids(tokenizer, item.text)
-        return [tokenizer.bos_token_id, *plain], [UNSCORED, *plain]
+        return plain, list(plain)
     end = tokenizer.convert_tokens_to_ids(END)
     ids: list[int] = []
     labels: list[int] = []

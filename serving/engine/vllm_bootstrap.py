@@ -11,7 +11,6 @@ import ctypes
 import os
 import runpy
 import signal
-import sys
 
 PARENT_VARIABLE = "GRATEFULGPT_PARENT_PID"
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
@@ -20,20 +19,23 @@ EXIT_ORPHANED = 75
 
 
 def die_with_parent() -> None:
-    """Asks the kernel to kill this process when the thread that started it ends."""
+    """Asks the kernel to kill this process when the thread that started it ends.
+
+    The variable names the pid that the parent must have; another means that it died before the kernel was asked.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def main() -> None:
-    parent = os.environ.pop(PARENT_VARIABLE, None)
+    parent = os.environ.get(PARENT_VARIABLE)
     if parent is not None and os.getppid() != int(parent):
-        sys.exit(EXIT_ORPHANED)  # the parent died before the kernel had been asked
-    # sys.modules keeps this script as __main__, so that children run it and not vLLM's module.
-    runpy.run_module(SERVER_MODULE, run_name="__main__", alter_sys=False)
+        os._exit(EXIT_ORPHANED)
+    if os.environ.get("VLLM_WORKER_MULTIPROC_METHOD") == "forkserver":
+        os.environ.pop(PARENT_VARIABLE, None)  # there a server in between is the parent, whose pid we cannot know
+    else:
+        os.environ[PARENT_VARIABLE] = str(os.getpid())
 
 
 if __name__ in ("__main__", "__mp_main__"):
     die_with_parent()
     os.register_at_fork(after_in_child=die_with_parent)
 if __name__ == "__main__":
-    main()
+    # sys.modules keeps this script as __main__, so that children run it and not vLLM's module.
+    runpy.run_module(SERVER_MODULE, run_name="__main__", alter_sys=False)
