@@ -42,7 +42,7 @@ DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LEASE_SECONDS = 6.0
 TIER = "production"
-RATE = 80.0
+RATE = 100.0
 OUTPUT_TOKENS = (8, 16, 24)
 LOAD_SECONDS_MAX = 600.0
 SEED = 1
@@ -56,7 +56,7 @@ def fast_spec(path: Path, webhook: str | None = None) -> Path:
     spec = yaml.safe_load((ROOT / "gratefulgpt.yaml").read_text())
     for environment in spec["environments"].values():
         environment["pace"] = {
-            "look_seconds": 1,
+            "look_seconds": 0.5,
             "step_seconds_min": 2,
             "step_seconds_max": 120,
             "bake_seconds": 3,
@@ -68,12 +68,13 @@ def fast_spec(path: Path, webhook: str | None = None) -> Path:
     rollout = spec["rollout"]
     rollout |= {"lease_seconds": LEASE_SECONDS, "prepare_seconds_max": 60, "drain_seconds_max": 10}
     rollout["warmup"] |= {"requests_per_replica": 4, "seconds_max": 30}
-    rollout["analysis"] |= {"requests_per_step_min": 20, "false_promotion_rate_max": 0.2}
+    rollout["analysis"] |= {"requests_per_step_min": 15, "false_promotion_rate_max": 0.4, "slow_quantile": 0.5}
     for rule in rollout["analysis"]["events"].values():
         # The machine is small and busy: what is a little slower by chance must not decide these tests.
         rule |= {"margin_odds": 4, "harm_odds": 20}
         if "tolerated_rate" in rule:
             rule |= {"tolerated_rate": 0.2, "budget_rate": 0.3}
+    rollout["analysis"]["events"]["slow_first_token"]["role"] = "watched"
     if webhook is not None:
         spec["notifications"]["webhooks"] = [{"name": "receiver", "url": webhook}]
     path.write_text(yaml.safe_dump(spec, sort_keys=False))
@@ -154,7 +155,7 @@ class Service:
         await self.client.add_release(ReleaseRequest(name, TIER, "simulated", str(home), arguments=arguments))
         return name
 
-    async def start(self, name: str, **profile: object) -> Rollout:
+    async def start(self, name: str, **profile: Any) -> Rollout:
         """A rollout of a new release."""
         return await self.client.start(await self.release(name, **profile), TIER)
 
