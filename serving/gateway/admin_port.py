@@ -43,6 +43,9 @@ def admin_app(worker: Worker) -> App:
             await send_body(send, problem.status, problem.body())
         except ClientLeft:
             return
+        except Exception as e:  # noqa: BLE001 - the outermost edge; uvicorn would log the fault's words
+            worker.log.fault(time.time(), "", e)
+            await send_body(send, 500, errors.unexpected().body())
 
     return app
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -84,10 +83,7 @@ class Inference:
                 raise
             await self._stopped(exchange, send, headers)
         except Exception as e:  # noqa: BLE001 - the outermost edge: a fault of ours must not end the connection unexplained
-            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(e.__traceback__)]
-            self.log.event(
-                time.time(), "fault", request_id=exchange.request_id, type=type(e).__name__, frames=frames
-            )
+            self.log.fault(time.time(), exchange.request_id, e)
             await self._refuse(exchange, errors.unexpected(), send, headers)
         finally:
             connection.watch(None)

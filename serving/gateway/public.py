@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -41,7 +42,8 @@ def public_app(worker: Worker) -> App:
             return
         given = header(scope, REQUEST_ID_HEADER.encode())
         known = given is not None and REQUEST_ID.fullmatch(given.encode())
-        headers = [(REQUEST_ID_HEADER.encode(), given.encode() if given and known else uuid.uuid4().hex.encode())]
+        request_id = given if given and known else uuid.uuid4().hex
+        headers = [(REQUEST_ID_HEADER.encode(), request_id.encode())]
         try:
             handler = handlers.get(key)
             if handler is None:
@@ -52,6 +54,9 @@ def public_app(worker: Worker) -> App:
             await send_body(send, e.status, e.body(), headers=[*headers, *e.headers()])
         except ClientLeft:
             return
+        except Exception as e:  # noqa: BLE001 - the outermost edge; uvicorn would log the fault's words
+            worker.log.fault(time.time(), request_id, e)
+            await send_body(send, 500, errors.unexpected().body(), headers=headers)
 
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import BinaryIO
 
 import msgspec
@@ -72,6 +73,11 @@ class RequestLog:
     def event(self, at_unix_seconds: float, event: str, **fields: object) -> None:
         """A line about the worker itself."""
         self._add({"at": at_unix_seconds, "event": event, "worker": self._worker, **fields})
+
+    def fault(self, at_unix_seconds: float, request_id: str, fault: Exception) -> None:
+        """A fault of ours: its type and where it was raised; its words could hold a request's."""
+        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(fault.__traceback__)]
+        self.event(at_unix_seconds, "fault", request_id=request_id, type=type(fault).__name__, frames=frames)
 
     def _add(self, line: RequestLine | dict[str, object]) -> None:
         if len(self._lines) >= LINES_HELD_MAX:

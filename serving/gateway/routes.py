@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,11 +137,12 @@ class Routes:
         return self._ack(tier, refusal)
 
     async def force_stable(self, tier: str, force: ForceStable) -> Ack:
-        """Takes effect at once, before it is on disk. Raises KeyError if the tier has no table."""
+        """Takes effect at once, whether the disk can be written or not. Raises KeyError if the tier has no table."""
         route = routing.forced(self.held[tier], force)
         self._forces += 1
         self._hold(tier, route)
-        await self.keep_up()
+        with suppress(OSError):  # housekeeping tries again, and says so
+            await self.keep_up()
         return self._ack(tier, None)
 
     async def keep_up(self) -> None:

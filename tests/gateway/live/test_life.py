@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,6 +90,23 @@ async def test_the_break_glass_holds_through_a_restart(
     status, ack = await gateway.push(table)
     assert (status, ack["refusal"]) == (409, "forced_stable")
     assert await arms_of(gateway, 4) == {"stable"}
+
+
+async def test_without_its_disk_a_worker_takes_no_table_but_the_glass_can_be_broken(
+    launcher: Any, engine: Any, second_engine: Any, tools: Any
+) -> None:
+    gateway = await launcher.start()
+    canary = {"canary": second_engine.url, "weight": 10_000}
+    await gateway.push(tools.table(engine.url, epoch=5, **canary))
+    shutil.rmtree(launcher.folder / "state")
+    status, body = await gateway.push(tools.table(engine.url, epoch=6))
+    assert (status, body["error"]["code"]) == (500, "state_not_saved")
+    _, state = await gateway.admin("GET", "/admin/routes")
+    assert state["tiers"]["production"]["table"]["epoch"] == 5
+    assert await arms_of(gateway, 2) == {"canary"}
+    status, ack = await gateway.admin("POST", "/admin/routes/production/stable", ForceStable("someone", "it burns"))
+    assert (status, ack["state"]) == (200, "forced_stable")
+    assert await arms_of(gateway, 2) == {"stable"}
 
 
 async def test_a_torn_state_file_stops_the_start_with_a_mend(launcher: Any, engine: Any, tools: Any) -> None:
