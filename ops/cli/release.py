@@ -115,7 +115,7 @@ def show(
         ("digest", release.digest),
         ("added", f"{moment(release.created_at)} by {plain(release.created_by)}"),
     )
-    emit_table(f"release {release.name}", ("", ""), facts)
+    emit_table(f"release {release.name}", ("field", "value"), facts)
     files = [(file.path, file.sha256, file.size_bytes) for file in release.files]
     emit_table(_size(release), ("path", "sha256", "bytes"), files)
 

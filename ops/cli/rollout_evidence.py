@@ -15,10 +15,11 @@ from ops.rollout.plan import Role
 _BAR_CELLS = 7
 
 
-def evidence_table(events: Sequence[EventEvidence], glyphs: Glyphs) -> Table:
+def evidence_table(events: Sequence[EventEvidence], glyphs: Glyphs, unseen: str = "cannot be seen") -> Table:
     """Of critical events. Counts and ``against`` are of the whole rollout, rate and ``for`` of its step.
 
-    ``expect`` is how many of all would fall on the canary if it were no worse.
+    ``expect`` is how many of all would fall on the canary if it were no worse; ``unseen`` stands where no request of
+    the step could show the event.
     """
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", expand=False)
     table.add_column("event", no_wrap=True)
@@ -32,7 +33,7 @@ def evidence_table(events: Sequence[EventEvidence], glyphs: Glyphs) -> Table:
     table.add_column(f"for, of {favour:,.0f}", no_wrap=True)
     for event in critical:
         if not event.observable:
-            table.add_row(_name(event), "-", "-", "-", Text("cannot be seen", style="dim"))
+            table.add_row(_name(event), "-", "-", "-", Text(unseen, style="dim"))
             continue
         table.add_row(
             _name(event),

@@ -77,7 +77,8 @@ def _parts(rollout: Rollout, line: LookLine | None, now: float, glyphs: Glyphs) 
         facts.add_row("step", _step(rollout, look, now))
     parts: list[RenderableType] = [facts]
     if look is not None and look.events:
-        parts += [Text(), evidence_table(look.events, glyphs)]
+        asked = look.canary_assigned + look.reference_assigned
+        parts += [Text(), evidence_table(look.events, glyphs, "cannot be seen" if asked else "no request yet")]
         if watched := _watched(look):
             parts.append(watched)
     parts += [Text(), _why(rollout, look, now)]

@@ -35,12 +35,20 @@ def waits_for(rollout: Rollout, look: Look | None, now: float) -> tuple[str, ...
     seconds = step_seconds_min(rollout) - (now - rollout.step_since)
     if seconds > 0:
         lacking.append(f"{duration(seconds + 1)} more")
-    if reference(rollout) is not None:
-        unshown = [
-            event.event.value.replace("_", " ")
-            for event in look.events
-            if event.role is Role.CRITICAL and event.observable and event.e_harmless < event.e_harmless_needed
-        ]
-        if unshown:
-            lacking.append(f"evidence on {', '.join(unshown)}")
+    if unshown := _unshown(rollout, look):
+        lacking.append(f"evidence on {', '.join(unshown)}")
     return tuple(lacking)
+
+
+def _unshown(rollout: Rollout, look: Look) -> list[str]:
+    """The critical events not yet shown to be harmless; alone, only those with a tolerated rate can be shown so."""
+    tolerated = {plan.event for plan in rollout.plan.analysis.events if plan.tolerated_rate is not None}
+    alone = reference(rollout) is None
+    return [
+        event.event.value.replace("_", " ")
+        for event in look.events
+        if event.role is Role.CRITICAL
+        and event.observable
+        and event.e_harmless < event.e_harmless_needed
+        and (not alone or event.event in tolerated)
+    ]

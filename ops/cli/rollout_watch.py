@@ -19,8 +19,10 @@ from rich.text import Text
 
 from ops.cli.rollout_outcome import end_verdict, standstill_verdict
 from ops.cli.rollout_view import rollout_panel
+from ops.cli.rollout_waiting import waits_for
 from ops.cli.rollout_words import duration, journal_words, moment, plain
 from ops.judge.model import Decision
+from ops.judge.wording import summary
 from ops.rollout.record import Rollout
 from ops.store.rollouts import JournalLine, LookLine
 
@@ -127,20 +129,21 @@ class WatchView(AbstractContextManager["WatchView"]):
         if self._live:
             self._live.update(_picture(sight, time.time()), refresh=True)
         else:
-            self._changes(sight)
+            self._changes(sight, time.time())
 
-    def _changes(self, sight: Sight) -> None:
+    def _changes(self, sight: Sight, now: float) -> None:
         """What the journal does not say: that looks turned blind or see again, that the controller is away."""
         silent = sight.silent_since is not None
         if silent != self._silent:
             self._silent = silent
-            self._say(time.time(), "the controller does not answer" if silent else "the controller answers again")
+            self._say(now, "the controller does not answer" if silent else "the controller answers again")
         line = sight.look
         if line is None or line.look.decision is self._decision:
             return
         self._decision = line.look.decision
-        reasons = "; ".join(item.text for item in line.look.verdict.evidence)
-        self._say(line.at, f"look {line.number}: {self._decision.value.replace('_', ' ')}: {plain(reasons)}")
+        waiting = waits_for(sight.rollout, line.look, now)
+        words = f"waits for {'; '.join(waiting)}" if waiting else summary(line.look)
+        self._say(line.at, f"look {line.number}: {self._decision.value.replace('_', ' ')}: {plain(words)}")
 
     def _say(self, at: float, words: str) -> None:
         # Unwrapped: on a pipe one change is one line.
