@@ -68,6 +68,8 @@ class Gateway:
     reachable: bool = True
     counting: bool = True
     """False: it answers, but its counters cannot be read."""
+    deaf: bool = False
+    """True: it answers, but takes no table and no renewal."""
     now: float = 0.0
     starts: int = 0
     routes: dict[str, TierRoute] = field(default_factory=dict)
@@ -115,11 +117,11 @@ class Gateway:
         return CounterSnapshot(self.name, self._instance, self.now, cells, latencies)
 
     async def put(self, table: RoutingTable) -> Ack:
-        self._answer()
+        self._answer(deaf=self.deaf)
         return self._held(table.tier, *pushed(self.routes.get(table.tier), table, self.now))
 
     async def renew(self, tier: str, renewal: Renewal) -> Ack:
-        self._answer()
+        self._answer(deaf=self.deaf)
         route, refusal = renewed(self.routes.get(tier), renewal, self.now)
         if route is None:
             raise WorkerError(f"{self.name} holds no table of {tier}")
@@ -139,8 +141,8 @@ class Gateway:
     def _instance(self) -> str:
         return f"{self.name}-{self.starts}"
 
-    def _answer(self) -> None:
-        if not self.reachable:
+    def _answer(self, *, deaf: bool = False) -> None:
+        if deaf or not self.reachable:
             raise WorkerError(f"{self.name} cannot be reached")
 
     def _held(self, tier: str, route: TierRoute, refusal: Refusal | None) -> Ack:

@@ -262,6 +262,19 @@ def test_a_worker_cut_off_for_a_moment_delays_and_changes_nothing(world: Build) 
     assert lonely.rollout.generation == 0
 
 
+def test_the_weight_believed_is_the_one_observed(world: Build) -> None:
+    half = begun(world)
+    half.run(until=State.WARMING)
+    half.gateways[1].deaf = True  # it keeps all of its requests on stable
+    half.run(until=State.ANALYSING)
+    half.run(seconds=50)
+    assert half.rollout is not None
+    assert half.rollout.blind_since is not None
+    assert max(weights(half)) == (500, 500)
+    half.gateways[1].deaf = False
+    assert half.to_the_end() is State.PROMOTED
+
+
 def test_a_rollback_does_not_wait_for_ever_for_a_worker_that_is_gone(world: Build, plan: RolloutPlan) -> None:
     gone = begun(world, Behaviour(failed_rate=0.5))
     gone.run(until=State.ROLLING_BACK)
