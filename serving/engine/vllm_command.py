@@ -26,6 +26,8 @@ DRAIN_SECONDS = 30
 """vLLM aborts what is running by default; a replica that leaves finishes its streams first."""
 CPU_KV_CACHE_BYTES = 128 * 1024**2
 """Plenty for a tiny model. vLLM touches, and so holds, all that it is given; a larger model names its own."""
+STRUCTURED_OUTPUTS = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+"""By default a grammar lets white space run on between the parts of an answer, up to the token limit."""
 CPU_SHARE = 4
 """A quarter of the cores for one engine, at least one: stable, baseline and canary run side by side on a machine."""
 PARALLEL_OPTIONS = (
@@ -117,6 +119,8 @@ def command(
         line += ["--shutdown-timeout", str(DRAIN_SECONDS)]
     if not given(arguments, "--disable-uvicorn-access-log", "--disable-access-log-for-endpoints"):
         line += ["--disable-uvicorn-access-log"]
+    if not given(arguments, "--structured-outputs-config"):
+        line += ["--structured-outputs-config", STRUCTURED_OUTPUTS]
     if build.device is Device.CPU:
         if not given(arguments, "--enforce-eager", "--no-enforce-eager"):
             line += ["--enforce-eager"]  # compiling takes minutes on a CPU

@@ -66,6 +66,7 @@ def test_only_a_cpu_gets_the_settings_of_a_cpu() -> None:
         (("--tensor-parallel-size", "2"), "--distributed-executor-backend"),
         (("-tp", "2"), "--distributed-executor-backend"),
         (("--shutdown-timeout=0",), "--shutdown-timeout"),
+        (("--structured-outputs-config={}",), "--structured-outputs-config"),
     ],
 )
 def test_the_callers_argument_takes_the_place_of_a_default(arguments: tuple[str, ...], absent: str) -> None:
