@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 WAIT_SECONDS_MAX = 60.0
-Eventually = Callable[[str, Callable[[], bool]], None]
+Eventually = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def family_of() -> Callable[[int], Family]:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Waits until a condition holds, and fails by its name after a minute."""
+    """Waits until a condition holds, and fails by its name after a minute or what is said."""
 
-    def wait(what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
+    def wait(what: str, condition: Callable[[], bool], seconds_max: float = WAIT_SECONDS_MAX) -> None:
+        deadline = time.monotonic() + seconds_max
         while not condition():
             if time.monotonic() > deadline:
-                pytest.fail(f"not within {WAIT_SECONDS_MAX:g} s: {what}")
+                pytest.fail(f"not within {seconds_max:g} s: {what}")
             time.sleep(0.1)
 
     return wait
