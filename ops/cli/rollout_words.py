@@ -41,7 +41,10 @@ def rate(ratio: float) -> str:
 
 
 def e_words(e_value: float) -> str:
-    """An e-value in six columns at most: ``0.12``, ``25``, ``1,234``, ``4e7``."""
+    """An e-value in six columns at most: ``0.12``, ``25``, ``1,234``, ``4e7``.
+
+    Rounded down: 599.9 must not read as the 600 that are needed.
+    """
     if e_value >= _E_SHOWN_MAX:
         return ">1e12"
     if e_value < _E_SHOWN_MIN:
@@ -49,7 +52,7 @@ def e_words(e_value: float) -> str:
     if e_value >= 10_000:
         mantissa, exponent = f"{e_value:.0e}".split("e")
         return f"{mantissa}e{int(exponent)}"
-    return f"{e_value:,.0f}" if e_value >= 10 else f"{e_value:.2g}"
+    return f"{int(e_value):,}" if e_value >= 10 else f"{e_value:.2g}"
 
 
 def plain(text: str) -> str:
