@@ -33,6 +33,8 @@ START_SECONDS = 60
 """An engine that ends sooner than this has failed to start; one that loads for long and then dies must count too."""
 START_RETRIES = 3
 DETAIL_CHARS_MAX = 300
+LOCK_SECONDS_MAX = 5.0
+"""How long another process may be in the middle of a change."""
 _PRIORITY = 300
 _POLL_SECONDS = 0.05
 
@@ -219,8 +221,18 @@ class LocalReplicas:
     def _locked(self) -> Iterator[None]:
         """One change at a time, over processes too: a replaced controller may be in the middle of one."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        path = self._folder / "lock"
+        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        with path.open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as e:
+                    # A controller that hangs with the lock in hand must not make its successor hang too.
+                    if time.monotonic() >= deadline:
+                        raise ReplicasError(f"another process holds {path}: `fuser {path}` names it") from e
+                    time.sleep(_POLL_SECONDS)
             yield
 
 

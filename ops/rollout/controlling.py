@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -21,7 +21,7 @@ from ops.rollout.checking import Checks
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation
 from ops.rollout.record import Release, Rollout
-from ops.rollout.replicas import Replicas, ReplicasError
+from ops.rollout.replicas import Replicas, ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import State
 from ops.rollout.workers import Worker, WorkersSeen, see_workers
 from ops.store.database import Database
@@ -56,6 +56,24 @@ class Surroundings:
     tiers: tuple[str, ...]
     webhooks: tuple[str, ...]
     """Names of those to tell of transitions."""
+
+
+@dataclass(frozen=True)
+class _Fenced:
+    """Replicas for as long as their controller leads. One that hung between its decision and its act, and woke up
+    when another had gone on, would else end replicas that serve by now. (Workers fence by the epoch.)"""
+
+    replicas: Replicas
+    leadership: Leadership
+
+    async def apply(self, tier: str, desired: Collection[ReplicaSpec]) -> None:
+        """Raises ReplicasError, LostLeadership."""
+        if not await self.leadership.alive():
+            raise LostLeadership("the session that held the lead has ended")
+        await self.replicas.apply(tier, desired)
+
+    async def observe(self, tier: str) -> tuple[ReplicaStatus, ...]:
+        return await self.replicas.observe(tier)
 
 
 def _forget(checks: Mapping[str, Checks]) -> None:
@@ -110,11 +128,11 @@ class Controller:
                 seen = await see_workers(self.around.workers)
                 for tier in self.around.tiers:
                     try:
-                        await self._tick(tier, leadership.term, seen, checks[tier])
+                        await self._tick(tier, leadership, seen, checks[tier])
                         self.ticked_at[tier] = time.time()
                         self.trouble = None
                     except LostLeadership as e:
-                        log.error("fenced_off", reason=str(e))
+                        log.warning("fenced_off", reason=str(e))
                         _forget(checks)
                         return
                     except (StoreError, ReplicasError) as e:
@@ -129,8 +147,8 @@ class Controller:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout=max(seconds, 0.05))
 
-    async def _tick(self, tier: str, term: int, workers: WorkersSeen, checks: Checks) -> None:
-        around = self.around
+    async def _tick(self, tier: str, leadership: Leadership, workers: WorkersSeen, checks: Checks) -> None:
+        around, term = self.around, leadership.term
         async with self.locks[tier]:
             loaded = await load(around.database, tier, term)
             if loaded.tier.stable is None and loaded.active is None:
@@ -148,7 +166,8 @@ class Controller:
                 )
                 for entry in decided.entries:
                     log.info(entry.kind, tier=tier, transition=entry.event, to=entry.to_state, reason=entry.reason)
-            await make_true(decided.tier, decided.rollout, around.replicas, around.workers, workers)
+            replicas = _Fenced(around.replicas, leadership)
+            await make_true(decided.tier, decided.rollout, replicas, around.workers, workers)
 
     async def _observe(self, loaded: Loaded, workers: WorkersSeen, checks: Checks) -> Observation:
         tier = loaded.tier.tier

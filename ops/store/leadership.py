@@ -1,7 +1,8 @@
 """Who leads: one controller at a time, by a lock that PostgreSQL drops when its holder dies.
 
 The lock alone would not do: a controller that was paused may not know that its session is gone. So each holder
-raises a term, and every write of the controller is refused once a higher term is there.
+raises a term, and every write of the controller is refused once a higher term is there. One that hangs would keep
+its session, and with it the lock, for ever: PostgreSQL ends a session that has said nothing for a while.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import psycopg
 from ops.store.database import CONNECT_TIMEOUT_SECONDS, Connection, translated_errors
 from ops.store.errors import LostLeadership
 
+SILENT_SECONDS_MAX = 10.0
+"""A leader that has not shown that it is alive for so long no longer leads. Below a lease, so that another may take
+over before the workers give up; above what a tick may take where something that it asks hangs."""
 _LOCK_KEY = 0x6772617465  # any number, the same for all controllers of a database
 
 
@@ -33,7 +37,7 @@ class Leadership:
         await self._connection.close()
 
     async def alive(self) -> bool:
-        """Whether the session still is, by asking it."""
+        """Whether the session still is, by asking it; ask more often than every ``SILENT_SECONDS_MAX``."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await self._connection.execute("SELECT 1")
@@ -46,7 +50,11 @@ async def try_to_lead(url: str, holder: str) -> Leadership | None:
     """None if another holds the lock. Raises StoreError."""
     async with translated_errors():
         connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name=f"leader {holder}"
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name=f"leader {holder}",
+            options=f"-c idle_session_timeout={SILENT_SECONDS_MAX:g}s",
         )
         try:
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,))

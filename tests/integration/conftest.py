@@ -163,18 +163,18 @@ class Service:
         return await self.client.start(await self.release(name, **profile), TIER)
 
     async def reaches(
-        self, rollout: Rollout, *states: State, step: int | None = None, seconds: float = DEADLINE_SECONDS
+        self, rollout: Rollout, *states: State, step: int | None = None, client: ControllerClient | None = None
     ) -> Rollout:
         """The rollout once it is in one of ``states`` with the served step, if one is given. Fails if it ends first."""
-        last = rollout
+        last, asked = rollout, client or self.client
 
         async def there() -> bool:
             nonlocal last
-            last = await self.client.rollout(rollout.id)
+            last = await asked.rollout(rollout.id)
             return last.state in ENDED or (last.state in states and step in (None, last.served_step))
 
         wanted = f"{' or '.join(states)}{'' if step is None else f' serving step {step}'}"
-        await eventually(there, lambda: f"{rollout.id} is {last.state}, not {wanted}: {last.reason}", seconds)
+        await eventually(there, lambda: f"{rollout.id} is {last.state}, not {wanted}: {last.reason}")
         assert last.state in states, f"{rollout.id} ended {last.state}, not {wanted}: {last.reason}"
         return last
 
@@ -198,11 +198,16 @@ class Service:
 
     async def health(self, url: str | None = None) -> dict[str, Any]:
         """Of a controller; empty if none answers."""
+        timeout = aiohttp.ClientTimeout(total=2)
         try:
-            async with self.session.get((url or self.state.controller_url) + "/health") as response:
+            async with self.session.get((url or self.state.controller_url) + "/health", timeout=timeout) as response:
                 return dict(await response.json())
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return {}
+
+    async def leads(self, url: str | None = None) -> bool:
+        """Whether the controller there says that it does."""
+        return (await self.health(url)).get("status") == "leading"
 
     # --- Workers ------------------------------------------------------------------------------------------------
 
@@ -297,13 +302,13 @@ async def running(folder: Path, webhook: str | None = None) -> AsyncIterator[Ser
         yield service
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     async with running(tmp_path_factory.mktemp("stack")) as one:
         yield one
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+@pytest_asyncio.fixture(autouse=True, loop_scope="package")
 async def _at_rest(request: pytest.FixtureRequest) -> None:
     """One test's failure is no other's."""
     if "service" in request.fixturenames:

@@ -11,7 +11,7 @@ import pytest
 
 from ops.rollout.states import State
 
-pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from ops.rollout.states import State
 
-pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_killed_in_every_phase_the_good_release_is_promoted(service: Any) -> None:
