@@ -1,0 +1,96 @@
+"""The whole story through the command line: the two releases end as they should, and what is written says so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _demo(folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "ops.cli.main", "demo", "--folder", str(folder), *options]
+
+
+def _tell(folder: Path, seconds_max: float, *options: str) -> dict:
+    told = subprocess.run(
+        _demo(folder, *options), cwd=ROOT, capture_output=True, text=True, timeout=seconds_max, check=False
+    )
+    assert told.returncode == 0, told.stderr[-4000:]
+    return json.loads((folder / "result.json").read_text())
+
+
+def _check(found: dict, folder: Path) -> None:
+    assert found["verdict"]["outcome"] == "pass"
+    assert found["good"]["outcome"] == "promoted"
+    assert found["bad"]["outcome"] == "rolled_back"
+    assert found["load"]["failed"] == 0
+    assert found["good"]["looks"] > 3
+    assert found["bad"]["verdict"]["outcome"] == "fail"
+    assert 0 < found["bad"]["requests_served_by_it"] < 0.2 * found["bad"]["requests"]
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") >= 10
+    assert found["bad"]["release"] in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+
+
+@pytest.mark.server
+def test_on_simulated_engines_the_good_release_is_promoted_and_the_slow_one_comes_back(tmp_path):
+    found = _tell(tmp_path, 400)
+    _check(found, tmp_path)
+    evidence = found["bad"]["verdict"]["evidence"]
+    assert any(item["values"].get("event") == "slow" for item in evidence)
+    assert found["bad"]["bad_events_served"]["slow"] > 0
+
+
+@pytest.mark.vllm
+def test_on_real_vllm_the_good_weights_are_promoted_and_the_damaged_ones_come_back(tmp_path):
+    found = _tell(tmp_path, 1500, "--engine", "vllm")
+    _check(found, tmp_path)
+
+
+@pytest.mark.server
+def test_ctrl_c_in_the_middle_leaves_no_process_and_the_next_run_is_not_in_its_way(tmp_path):
+    with subprocess.Popen(_demo(tmp_path), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as demo:
+        _wait_for(lambda: (tmp_path / "samples.jsonl").exists(), 120)
+        os.kill(demo.pid, signal.SIGINT)
+        _, said = demo.communicate(timeout=90)
+    assert demo.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout.split()
+    assert not left
+
+
+@pytest.mark.server
+def test_a_demo_beside_a_running_one_says_so(tmp_path):
+    with subprocess.Popen(_demo(tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as first:
+        _wait_for(lambda: (tmp_path / "samples.jsonl").exists(), 120)
+        second = subprocess.run(_demo(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        os.kill(first.pid, signal.SIGINT)
+        first.wait(timeout=90)
+    assert second.returncode == 2
+    assert "running" in second.stderr
+    assert first.returncode == 130
+
+
+def test_an_engine_that_there_is_not_is_refused(tmp_path):
+    refused = subprocess.run(
+        _demo(tmp_path, "--engine", "abacus"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "simulated or vllm" in refused.stderr
+
+
+def _wait_for(condition, seconds_max: float) -> None:
+    until = time.monotonic() + seconds_max
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.1)
