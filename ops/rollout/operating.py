@@ -116,6 +116,8 @@ class Operations:
         def obey(loaded: Loaded, now: float) -> Decided:
             if loaded.active is None or loaded.active.id != rollout_id:
                 raise CommandRefused(f"rollout {rollout_id} has ended")
+            if command == "promote" and loaded.frozen is not None:
+                raise CommandRefused(f"releases are frozen: {loaded.frozen}; lift it with 'ops freeze off'")
             return act(Decided(loaded.tier, loaded.active), now, actor, reason)
 
         return await self._carry_out(tier, obey)

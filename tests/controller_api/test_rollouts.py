@@ -93,6 +93,9 @@ async def test_a_freeze_bars_the_start_and_not_the_way_back(service: Any, tmp_pa
     rollout = await _start(service, "v2")
     assert (await service.call("PUT", "/v1/freezes/production", {}))[0] == 400
     assert (await service.call("PUT", "/v1/freezes/production", {"reason": "Black Friday"}))[0] == 200
+    status, answer = await service.call("POST", f"/v1/rollouts/{rollout}/promote", {})
+    assert status == 409
+    assert "Black Friday" in answer["error"]["message"]
     assert (await service.call("POST", f"/v1/rollouts/{rollout}/rollback", {}))[0] == 200
     await service.reaches(rollout, "rolled_back")
     status, answer = await service.call("POST", "/v1/rollouts", {"release": "v2"})
