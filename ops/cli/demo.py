@@ -102,7 +102,7 @@ def _pacing(engine: Literal["simulated", "vllm"]) -> Pacing:
     if engine == "simulated":
         return Pacing(rate=200, output_tokens=(16, 32, 48), history_seconds=8, rollout_seconds_max=240)
     # Three engines share two cores: as much load as leaves none of them behind.
-    return Pacing(rate=50, output_tokens=(8, 12, 16), history_seconds=20, rollout_seconds_max=900)
+    return Pacing(rate=40, output_tokens=(8, 12, 16), history_seconds=20, rollout_seconds_max=900)
 
 
 def _write(told: Told, engine: str, folder: Path, seconds: float) -> None:
