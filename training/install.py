@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if found is not None and found.split()[0] == wanted:
         _say(f"vLLM is there: {package} {found} in {options.venv}")
         return 0
-    _say(f"installing {package} {wanted} into {options.venv} (minutes, up to 2 GB on a CPU, more for a GPU)")
+    _say(f"installing {package} {wanted} into {options.venv} (minutes; 3.5 GB on the disk for a CPU, more for a GPU)")
     log = options.venv.with_name(options.venv.name + "-install.log")
     if not _install(options.venv, python, package, device, log):
         _say(f"the installation failed; the end of {log}:")
