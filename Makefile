@@ -40,7 +40,7 @@ gen: $(VENV)/ops.ready ## writes the generated files anew
 	@$(BIN)/ops spec schema --output gratefulgpt.schema.json
 	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
 
-vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (1.7 GB on a machine without a GPU)
+vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB without a GPU, four minutes)
 
 tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM tests and demo
 	@.venv-vllm/bin/python -m training.tiny_models --output $(MODELS)
