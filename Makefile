@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINE ?= simulated
 MODELS := build/models
+# Tests wait more than they compute; those with real vLLM fill the cores by themselves and run alone.
+WORKERS ?= 3
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
@@ -21,12 +23,13 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 	@$(BIN)/ops demo --engine $(ENGINE)
 
 test: $(VENV)/test.ready system tiny-model ## every test, those with real servers and real vLLM included
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vllm" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -m vllm $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------
 
 test-fast: $(VENV)/test.ready ## the tests that need no server, in seconds
-	@$(BIN)/pytest -m "not server and not vllm" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not server and not vllm" -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/test.ready ## lint, types, layers, and whether generated files are as generated
 	@$(BIN)/ruff check .
