@@ -14,13 +14,15 @@ class Checks:
     """Each key is run once; its answer stays until the key is no longer wanted."""
 
     group: asyncio.TaskGroup
+    done: Callable[[], None]
+    """Called whenever a check has its answer."""
     _tasks: dict[Hashable, asyncio.Task[Checked]] = field(default_factory=dict)
 
     def answer(self, key: Hashable, run: Callable[[], Awaitable[Checked]]) -> Checked | None:
         """The check's answer; None while it runs, which the first call starts."""
         task = self._tasks.get(key)
         if task is None:
-            self._tasks[key] = self.group.create_task(_guarded(run))
+            self._tasks[key] = self.group.create_task(self._run(run))
             return None
         return task.result() if task.done() and not task.cancelled() else None
 
@@ -29,9 +31,10 @@ class Checks:
         for key in self._tasks.keys() - wanted:
             self._tasks.pop(key).cancel()
 
-
-async def _guarded(run: Callable[[], Awaitable[Checked]]) -> Checked:
-    try:
-        return await run()
-    except Exception as e:  # noqa: BLE001 - a check that breaks is a check that failed, and must not end the loop
-        return Checked(False, f"the check itself failed: {type(e).__name__}: {e}")
+    async def _run(self, run: Callable[[], Awaitable[Checked]]) -> Checked:
+        try:
+            return await run()
+        except Exception as e:  # noqa: BLE001 - a check that breaks is a check that failed, and must not end the loop
+            return Checked(False, f"the check itself failed: {type(e).__name__}: {e}")
+        finally:
+            self.done()

@@ -97,7 +97,7 @@ class Controller:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """The next tick now: something was changed."""
+        """The next tick now: something was changed, or found out."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class Controller:
 
     async def _lead(self, leadership: Leadership) -> None:
         async with asyncio.TaskGroup() as group:
-            checks = {tier: Checks(group) for tier in self.around.tiers}
+            checks = {tier: Checks(group, self.wake) for tier in self.around.tiers}
             while await leadership.alive():
                 started = time.monotonic()
                 seen = await see_workers(self.around.workers)
@@ -143,9 +143,10 @@ class Controller:
             _forget(checks)
 
     async def _pause(self, seconds: float) -> None:
-        self._wake.clear()
+        """Until it is woken; by what happened during the tick, too."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout=max(seconds, 0.05))
+        self._wake.clear()
 
     async def _tick(self, tier: str, leadership: Leadership, workers: WorkersSeen, checks: Checks) -> None:
         around, term = self.around, leadership.term
