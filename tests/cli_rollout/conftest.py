@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ops.adapters.spec_file import load_spec
+from ops.cli.main import main
 from ops.judge.model import Decision, EventEvidence, Look
 from ops.rollout.plan import Role
 from ops.rollout.planning import rollout_plan
@@ -24,7 +25,6 @@ from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import BadEvent
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND_SECONDS_MAX = 120.0
 
 
 def release(name: str) -> Release:
@@ -118,20 +118,15 @@ Ops = Callable[..., Ran]
 
 @pytest.fixture(scope="session")
 def ops() -> Ops:
-    """Runs one command in a process of its own, without a terminal."""
+    """Runs one command as ``ops`` does, in this process, and without a terminal."""
 
     def run(*arguments: object, **environment: str) -> Ran:
-        line = [sys.executable, "-m", "ops.cli.main", *map(str, arguments)]
-        done = subprocess.run(
-            line,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS_MAX,
-            check=False,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "COLUMNS": "120", **environment},
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "stdin", io.StringIO())
+            for name, value in {"COLUMNS": "120", **environment}.items():
+                patch.setenv(name, value)
+            code = main([str(argument) for argument in arguments])
+        return Ran(code, out.getvalue(), err.getvalue())
 
     return run
