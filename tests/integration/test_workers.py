@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ops.rollout.states import State
+from ops.rollout.workers import WorkerError
 from serving.contract import Arm, RouteState
 
 REQUEST_SECONDS_MAX = 2.0
@@ -56,7 +57,7 @@ async def test_a_killed_worker_comes_back_on_stable_and_nothing_advances_until_i
 
 
 async def came_back(service: Any) -> bool:
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(WorkerError):
         return bool(service.tier in (await service.workers[0].state()).tiers)
     return False
 
@@ -82,7 +83,6 @@ async def test_break_glass_with_controller_and_database_dead_all_go_to_stable_at
         held = await service.reaches(rollout, State.SUSPENDED)
         assert held.needs_resume
         assert "smoke in the hall" in held.reason
-        journal = await service.client.journal(rollout.id)
         looked = await service.health()
         # It waits for a hand, tick after tick, though every worker follows the controller again.
         await service.eventually(lambda: ticked_since(service, looked), "the controller does not tick")
@@ -93,7 +93,6 @@ async def test_break_glass_with_controller_and_database_dead_all_go_to_stable_at
         resumed = await service.reaches(rollout, State.ANALYSING, step=1)
         assert resumed.generation == 1
         assert all(held.table.route(Arm.CANARY).weight == 5000 for held in await service.tables())
-    assert journal[-1].entry.to_state == "suspended" or journal[-1].entry.kind == "routes"
     load.assert_none_failed()
 
 
