@@ -58,7 +58,7 @@ class TaskKind(StrEnum):
     TEXT = "text"
     """The service's own API; the answer is free text."""
     STRUCTURED = "structured"
-    """The service's own API; the answer is JSON of the task's schema, enforced by the engine, checked by the gateway."""
+    """The service's own API; the answer is JSON of the task's schema: the engine enforces it, the gateway checks."""
 
 
 class BadEvent(StrEnum):
