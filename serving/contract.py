@@ -9,6 +9,7 @@ Times are seconds, sizes are bytes, weights are basis points (1/10000) unless a 
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 
 import msgspec
 
@@ -62,26 +63,47 @@ class TaskKind(StrEnum):
 
 
 class BadEvent(StrEnum):
-    """Ways in which a request goes wrong; each is counted as soon as it is certain, at most once per request."""
+    """Ways in which a request goes wrong; each is counted as soon as it is certain, at most once per request.
+
+    Those of ``GRADED`` are not yes or no: the request falls on one of several levels, cut at ``RoutingTable.levels``,
+    and the arms are compared by how their requests spread over them.
+    """
 
     SLOW = "slow"
-    """Past the frozen threshold of its class and stratum (``RoutingTable.thresholds``): the judge's sharp signal."""
+    """Graded: seconds until the last byte. A request that failed or was cut never came: it is on the last level."""
     SLOW_FIRST_TOKEN = "slow_first_token"
-    """A streamed request whose first content came after the frozen first-token threshold."""
+    """Graded: seconds until a stream's first content; on the last level if it failed before that."""
+    SLOW_TOKENS = "slow_tokens"
+    """Graded: mean seconds between a whole stream's tokens after the first, from the usage that the engine tells."""
+    OUTPUT_LENGTH = "output_length"
+    """Graded, and worth a look in both directions: tokens of a whole answer, from the usage that the engine tells."""
     OVER_TARGET = "over_target"
     """Past the spec's p95 target of its class: what users were promised."""
     FAILED = "failed"
-    """No complete answer: upstream refused, reset, timed out or answered 5xx, whatever the reason."""
+    """No complete answer: upstream refused the connection, reset it or answered 5xx, whatever the reason."""
+    UNANSWERED = "unanswered"
+    """The gateway gave up waiting for the answer's end, or for its beginning."""
     CUT = "cut"
     """A stream that ended without its end mark."""
     EMPTY = "empty"
     """An answer of status 200 without any content."""
+    REPEATED = "repeated"
+    """An answer that says the same over and over: a loop that the model does not leave."""
+    REFUSED = "refused"
+    """The engine took a request for faulty that the gateway had let through, or the model declined to answer."""
     INVALID = "invalid"
     """A structured answer that is not JSON of its task's schema."""
     TRUNCATED = "truncated"
     """A structured answer that ended at its token limit."""
     ABANDONED = "abandoned"
     """The client left before the answer was complete."""
+
+
+GRADED = frozenset({BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS, BadEvent.OUTPUT_LENGTH})
+OF_STREAMS = frozenset({BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS})
+"""Only a request that asked for a stream can show them."""
+Levels = dict[BadEvent, tuple[float, ...]]
+"""Where a graded event's levels are cut, rising; a value at a cut lies below it. n cuts make n + 1 levels."""
 
 
 # --- The gateway's configuration --------------------------------------------------------------------------------
@@ -178,13 +200,6 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which folder of ``serving/tasks`` renders the prompts of this release."""
 
 
-class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From when on a request counts as slow; frozen with the epoch."""
-
-    latency_seconds: float
-    first_token_seconds: float
-
-
 class RoutingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the new requests of one tier go. Holds a stable route always; weights sum to ``WEIGHT_TOTAL``."""
 
@@ -197,8 +212,8 @@ class RoutingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     affinity: str = "request"
     """``request``: at random; ``session``: by a hash of salt and session."""
     salt: str = ""
-    thresholds: dict[str, dict[str, Threshold]] = {}
-    """By task class, then stratum."""
+    levels: dict[str, dict[str, Levels]] = {}
+    """By task class, then stratum; frozen with the epoch."""
 
     def __post_init__(self) -> None:
         arms = [route.arm for route in self.routes]
@@ -216,6 +231,10 @@ class RoutingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a table with weight off stable needs a lease")
         if self.affinity not in ("request", "session"):
             raise ValueError("affinity is 'request' or 'session'")
+        for levels in (levels for strata in self.levels.values() for levels in strata.values()):
+            for event, cuts in levels.items():
+                if event not in GRADED or not cuts or any(after <= before for before, after in pairwise(cuts)):
+                    raise ValueError(f"levels of {event.value}: a graded event with rising cuts is needed")
 
     def route(self, arm: Arm) -> Route:
         """The arm's route. Raises KeyError if the table has none."""
@@ -294,18 +313,19 @@ class CounterCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Assigned requests that asked for a stream: the opportunities of ``slow_first_token``."""
     bad: dict[BadEvent, int]
     """Kinds that never happened may be absent."""
+    levels: dict[BadEvent, tuple[int, ...]] = {}
+    """Requests on each level of a graded event, the lowest first; absent where the epoch's table has no cuts for it."""
 
 
-class LatencyCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Latency of finished requests; the thresholds of a rollout are taken from stable's."""
+class MeasuredCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What answered requests showed of each graded event; the levels of a rollout are cut from it."""
 
     tier: str
     arm: Arm
     task_class: str
     stratum: str
-    latency_counts: tuple[int, ...]
-    """Per bound of ``FINE_BOUNDS_SECONDS``, not cumulative; one more for what lies above the last."""
-    first_token_counts: tuple[int, ...]
+    counts: dict[BadEvent, tuple[int, ...]]
+    """Per bound of ``FINE_BOUNDS``, not cumulative; one more for what lies above the last. Absent: nothing yet."""
 
 
 class CounterSnapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -314,11 +334,20 @@ class CounterSnapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new one at each start of the worker: another instance means that its counts began again at 0."""
     at_unix_seconds: float
     cells: tuple[CounterCell, ...]
-    latencies: tuple[LatencyCell, ...]
+    measured: tuple[MeasuredCell, ...]
 
 
-FINE_BOUNDS_SECONDS: tuple[float, ...] = tuple(round(0.001 * 1.1**i, 6) for i in range(121))
-"""1 ms to 92 s in steps of 10 %: narrow enough that a quantile read from it errs by under 5 %."""
+def _steps(first: float, count: int) -> tuple[float, ...]:
+    """``count`` bounds in steps of 10 %: narrow enough that a quantile read from them errs by under 5 %."""
+    return tuple(round(first * 1.1**i, 6) for i in range(count))
+
+
+FINE_BOUNDS: dict[BadEvent, tuple[float, ...]] = {
+    BadEvent.SLOW: _steps(0.001, 121),  # 1 ms to 92 s
+    BadEvent.SLOW_FIRST_TOKEN: _steps(0.001, 121),
+    BadEvent.SLOW_TOKENS: _steps(0.0001, 121),  # 0.1 ms to 9 s
+    BadEvent.OUTPUT_LENGTH: tuple(float(n) for n in sorted({round(1.1**i) for i in range(123)})),  # 1 to 112,000 tokens
+}
 
 
 # --- Metric names (Prometheus), exposed on each worker's admin port ---------------------------------------------
@@ -326,6 +355,8 @@ FINE_BOUNDS_SECONDS: tuple[float, ...] = tuple(round(0.001 * 1.1**i, 6) for i in
 
 METRIC_ASSIGNED = "gateway_requests_assigned"
 METRIC_BAD = "gateway_requests_bad"
+METRIC_LEVEL = "gateway_requests_level"
+"""Counter with labels event and level (its number, from 0) beside the others: ``CounterCell.levels``."""
 METRIC_FINISHED = "gateway_requests_finished"
 METRIC_STREAMED = "gateway_requests_streamed"
 METRIC_INSTANCE = "gateway_worker_info"
@@ -333,6 +364,10 @@ METRIC_INSTANCE = "gateway_worker_info"
 METRIC_LATENCY = "gateway_request_latency_seconds"
 """Histogram by tier, arm, task_class."""
 METRIC_FIRST_TOKEN = "gateway_time_to_first_token_seconds"
+METRIC_TOKEN_INTERVAL = "gateway_token_interval_seconds"
+"""Histogram by tier, arm, task_class: mean seconds between a whole stream's tokens after the first."""
+METRIC_OUTPUT_TOKENS = "gateway_output_tokens"
+"""Histogram by tier, arm, task_class: tokens of a whole answer."""
 METRIC_RESPONSES = "gateway_responses"
 """Counter by task, tier, status: all that clients were answered, refusals at the door included."""
 METRIC_REFUSED = "gateway_requests_refused"
