@@ -92,6 +92,7 @@ def _scaling(environment: Environment) -> str:
 
 def _rollout(spec: Spec) -> None:
     rollout, canary, analysis = spec.rollout, spec.rollout.strategies.canary, spec.rollout.analysis
+    errors = spec.targets.error_rate_percent_max
     steps = " -> ".join(f"{figure(step)} %" for step in canary.steps_percent)
     emit_table(
         "Rollout",
@@ -103,7 +104,7 @@ def _rollout(spec: Spec) -> None:
             ("lease", f"{figure(rollout.lease_seconds)} s"),
             ("false rollbacks", f"at most {figure(analysis.false_rollback_rate_max * 100)} % of rollouts"),
             ("false promotions", f"at most {figure(analysis.false_promotion_rate_max * 100)} % of rollouts"),
-            ("slow", f"past the {figure(analysis.slow_quantile)} quantile of stable"),
+            ("levels", f"cut at the quantiles {', '.join(map(figure, analysis.level_quantiles))}"),
             ("blind", f"{rollout.blind.then} after {figure(rollout.blind.seconds_max)} s"),
             ("no answer in time", rollout.inconclusive.then),
             ("webhooks", ", ".join(f"{h.name} ({_host(h.url)})" for h in spec.notifications.webhooks) or "none"),
@@ -111,9 +112,12 @@ def _rollout(spec: Spec) -> None:
     )
     emit_table(
         "Bad events",
-        ("event", "role", "margin odds", "harm odds", "tolerated rate", "budget rate"),
-        ((event, rule.role, *map(_number, (rule.margin_odds, rule.harm_odds, rule.tolerated_rate, rule.budget_rate)))
-         for event, rule in analysis.events.items()),
+        ("event", "role", "margin", "harm", "tolerated rate", "budget rate"),
+        (
+            (event, rule.role, *map(_number, numbers))
+            for event, rule in analysis.events.items()
+            for numbers in ((rule.margin, rule.harm, rule.tolerated_rate, rule.budget(errors)),)
+        ),
     )
 
 

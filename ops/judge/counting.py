@@ -18,6 +18,8 @@ class Counts:
     finished: int = 0
     streamed: int = 0
     bad: Mapping[BadEvent, int] = field(default_factory=dict)
+    levels: Mapping[BadEvent, tuple[int, ...]] = field(default_factory=dict)
+    """Of graded events: requests on each level, the lowest first."""
 
     def plus(self, other: Counts, sign: int = 1) -> Counts:
         return Counts(
@@ -29,11 +31,22 @@ class Counts:
                 for event in sorted({*self.bad, *other.bad})
                 if (count := self.bad.get(event, 0) + sign * other.bad.get(event, 0))
             },
+            {
+                event: _summed(self.levels.get(event), other.levels.get(event), sign)
+                for event in sorted({*self.levels, *other.levels})
+            },
         )
 
     @property
     def went_backwards(self) -> bool:
-        return min(self.assigned, self.finished, self.streamed, *self.bad.values()) < 0
+        on_levels = (count for counts in self.levels.values() for count in counts)
+        return min(self.assigned, self.finished, self.streamed, *self.bad.values(), *on_levels) < 0
+
+
+def _summed(one: tuple[int, ...] | None, other: tuple[int, ...] | None, sign: int) -> tuple[int, ...]:
+    if one is None or other is None:
+        return one if one is not None else tuple(sign * count for count in other or ())
+    return tuple(a + sign * b for a, b in zip(one, other, strict=True))
 
 
 Cells = dict[tuple[str, Arm], Counts]
@@ -55,7 +68,7 @@ def counts_by_cell(cells: Iterable[CounterCell], tier: str, epoch: int) -> Cells
     for cell in cells:
         if cell.tier == tier and cell.epoch == epoch:
             key = (f"{cell.task_class}/{cell.stratum}", cell.arm)
-            counts = Counts(cell.assigned, cell.finished, cell.streamed, dict(cell.bad))
+            counts = Counts(cell.assigned, cell.finished, cell.streamed, dict(cell.bad), dict(cell.levels))
             found[key] = found[key].plus(counts) if key in found else counts
     return found
 

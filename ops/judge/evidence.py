@@ -1,14 +1,18 @@
 """From counts to e-values: how much the data speak against "no worse", and against "worse".
 
-Relative evidence conditions on bad events: given that one happened, the chance that it fell on the canary is
-known if both arms are alike, whatever the load does over time. With share ``w`` of the requests on the canary and
-``r`` times the reference's rate of the event, that chance is ``w*r / (1 - w + w*r)``. The likelihood ratio of any
-larger ``r`` against the margin's is a supermartingale for every canary within the margin (monotone likelihood ratio),
-and so is a mixture of such ratios: by Ville's inequality it reaches ``1/alpha`` with probability at most ``alpha``,
-however often one looks. The same the other way round gives evidence for promotion.
-Margins are odds, since three times a rate of 50 % cannot be: ``r = odds / (1 - p + p*odds)`` with the reference's rate
-``p``. A canary that is alike has ``r = 1`` whatever ``p`` is, so an inexact ``p`` cannot roll it back.
-Source: Lindon & Malek 2022 (multinomial e-processes); Ville 1939; one-sided form and margin as in docs/judge.md.
+Relative evidence conditions on what happened: given that a request showed something (failed; was answered on a certain
+level of slowness), the chance that it was the canary's is known if both arms are alike, whatever the load does over
+time. With share ``w`` of the requests on the canary, and ``r`` times the reference's rate of showing it, that chance is
+``w*r / (1 - w + w*r)``. The likelihood ratio of a worse canary against one at the margin is a supermartingale for every
+canary that is alike or better, and so is a mixture of such ratios: by Ville's inequality it reaches ``1/alpha`` with
+probability at most ``alpha``, however often one looks. The same the other way round gives evidence for promotion.
+
+Margins and alternatives of yes/no events are odds ratios, since three times a rate of 50 % cannot be. Those of graded
+events say how many times as slow (as long) the canary is; how much that raises the odds of passing a cut follows from
+how far apart the cuts lie (``steepness``). Which ``r`` follows from an odds ratio depends on the reference's rate,
+taken from earlier looks. A canary that is alike has ``r = 1`` whatever rate and steepness are, so an inexact estimate
+cannot roll it back.
+Source: Lindon & Malek 2022 (multinomial e-processes); Ville 1939; the rest as in docs/judge.md.
 
 Absolute evidence is the same for a single Bernoulli rate against a bound.
 """
@@ -17,108 +21,201 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log
 
-# Alternatives of the mixtures: log odds ratios 0.2 to 4 beyond the margin (odds 1.2 to 55 times), evenly weighted.
-# Wide enough for a dead canary, dense enough that none between is missed by more than a factor of the mixture.
-_ALTERNATIVES = tuple(0.2 * i for i in range(1, 21))
+import numpy as np
+from numpy.typing import NDArray
 
-# Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero.
+Floats = NDArray[np.float64]
+
+_ODDS_BEYOND_MARGIN = (0.25, 0.5, 0.9, 1.4, 2.0, 2.8, 3.8, 5.0)
+"""Alternatives against "no worse" for a yes/no event: log odds ratios beyond the margin, of 1.3 to 150 times its odds.
+Wide enough for a dead canary, dense enough that none between costs more than the mixture's factor."""
+_TIMES_BEYOND_MARGIN = (0.06, 0.12, 0.22, 0.36, 0.55, 0.9, 1.5)
+"""The same for a graded event: logarithms of how many times the margin's slowness, from 1.06 to 4.5."""
+_BELOW_HARM = (0.4, 0.7, 1.0, 1.3, 1.8, 2.6)
+"""Alternatives against "harmful": how far below the harm, as multiples of its logarithm. 1 is a canary alike."""
+_STEEPNESS_MIN, _STEEPNESS_MAX = 0.5, 20.0
+"""Values that spread over orders of magnitude, and values that hardly spread at all."""
+_LOG_ODDS_MAX = 15.0
+"""Beyond this no count that fits a rollout tells two odds apart."""
 _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
+"""Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero."""
+_SHIFT_WEIGHT = 0.5
+"""Of a graded event's mixture: what is spent on "all answers are slower"; the rest on "more of them pass this cut"."""
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """A log odds ratio, and the side of it on which the alternatives lie."""
+    """How much worse, as a logarithm, and the side of it on which the alternatives lie."""
 
-    log_odds: float
+    at: float
+    """Of the odds ratio of a yes/no event; of the ratio of the values (seconds, tokens) of a graded one."""
     direction: int
-    """+1: alternatives are worse than the boundary; -1: better."""
+    """+1: alternatives are higher than the boundary; -1: lower."""
+    offsets: tuple[float, ...]
+    """The alternatives' distances from the boundary, positive."""
 
 
-def worse_than(margin_odds: float) -> Boundary:
-    """For evidence against "the canary's odds are at most ``margin_odds`` times the reference's"."""
-    return Boundary(log(margin_odds), +1)
+@lru_cache(256)
+def worse_than(margin: float, graded: bool, side: int = 1) -> Boundary:
+    """For evidence against "the canary has at most ``margin`` times the reference's odds, or values of graded events".
+
+    ``side`` -1: against "at least 1 / ``margin`` times", for events that count in both directions.
+    """
+    return Boundary(side * log(margin), side, _TIMES_BEYOND_MARGIN if graded else _ODDS_BEYOND_MARGIN)
 
 
-def better_than(harm_odds: float) -> Boundary:
-    """For evidence against "the canary's odds are at least ``harm_odds`` times the reference's"."""
-    return Boundary(log(harm_odds), -1)
+@lru_cache(256)
+def better_than(harm: float, side: int = 1) -> Boundary:
+    """For evidence against "the canary has at least ``harm`` times the reference's odds or values" (or its mirror)."""
+    return Boundary(side * log(harm), -side, tuple(part * log(harm) for part in _BELOW_HARM))
+
+
+@lru_cache(4096)
+def steepness(cuts: tuple[float, ...], quantiles: tuple[float, ...]) -> float:
+    """How many times the logarithm of a ratio of values is that of the odds of passing a cut: the shape of the
+    log-logistic distribution that fits the cuts best (least squares). With one cut nothing is known: 1."""
+    if len(cuts) < 2:
+        return 1.0
+    x, y = np.log(cuts), np.log(quantiles) - np.log1p(-np.array(quantiles))
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    return min(max(slope, _STEEPNESS_MIN), _STEEPNESS_MAX)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Log-likelihood ratio of each alternative against a boundary, and the history in three numbers for people."""
+    """Log-likelihood ratio of each alternative against a boundary, and the history in a few numbers for people."""
 
-    points: tuple[float, ...] = (0.0,) * len(_ALTERNATIVES)
-    canary: int = 0
-    total: int = 0
-    expected: float = 0.0
-    """Of ``total`` bad events, how many would fall on the canary if the arms were alike."""
+    points: tuple[float, ...] = ()
+    canary: tuple[int, ...] = ()
+    """What fell on the canary: of a yes/no event one number, of a graded one a number per level."""
+    total: tuple[int, ...] = ()
+    expected: tuple[float, ...] = ()
+    """Of ``total``, how many would fall on the canary if the arms were alike."""
 
-    @property
-    def e_value(self) -> float:
-        return _mean_exp(self.points) if self.total else 1.0
+
+def e_value(profile: Profile, levels: int) -> float:
+    """The mixture's e-value; ``levels`` is 1 for a yes/no event. Nothing seen: 1."""
+    if not any(profile.total):
+        return 1.0
+    return _mixed(np.asarray(profile.points), _log_weights(levels, len(profile.points)))
 
 
 @dataclass(frozen=True)
 class Fallen:
-    """Bad events of one kind in one cell, by arm, and the canary's share (0 to 1) of what could have gone wrong."""
+    """What happened in one cell since the last look."""
 
-    canary: int
-    reference: int
+    canary: tuple[int, ...]
+    """Per level, or a single number of a yes/no event."""
+    reference: tuple[int, ...]
     share: float
-    rate: float = 0.0
-    """The reference's rate of the event as it was known before these fell, 0 to below 1. At 0 odds are rates."""
+    """The canary's, 0 to 1, of the requests that could show it."""
+    rates: tuple[float, ...]
+    """The reference's rate of passing each cut (falling), or of the yes/no event: as known before these fell."""
+    steepness: float = 1.0
+    """Of a graded event: see above."""
 
 
-def observe(profile: Profile, boundary: Boundary, fallen: Fallen) -> Profile:
-    """The profile after more bad events."""
-    total = fallen.canary + fallen.reference
-    if total == 0:
-        return profile
-    share, rate = fallen.share, fallen.rate
-    ratios = [_ratio_of_rates(exp(boundary.log_odds), rate)]
-    ratios += [_ratio_of_rates(exp(boundary.log_odds + boundary.direction * d), rate) for d in _ALTERNATIVES]
-    # Per event on the canary and on the reference, up to a constant that cancels against the boundary's.
-    on_canary = [log(ratio) for ratio in ratios]
-    either = [log(1 - share + share * ratio) for ratio in ratios]
-    points = [
-        point + fallen.canary * (on_canary[i] - on_canary[0]) - total * (either[i] - either[0])
-        for i, point in enumerate(profile.points, start=1)
-    ]
-    return Profile(
-        tuple(points), profile.canary + fallen.canary, profile.total + total, profile.expected + total * share
-    )
+def gains(boundary: Boundary, fallen: Sequence[Fallen]) -> Floats:
+    """What each cell adds to the log-likelihood ratio of each alternative: cells x alternatives.
+
+    All cells are of one event, so of equal shape.
+    """
+    canary = np.array([cell.canary for cell in fallen], dtype=float)  # cells x levels
+    total = canary + np.array([cell.reference for cell in fallen], dtype=float)
+    share = np.array([cell.share for cell in fallen])[:, None, None]
+    rates = np.array([cell.rates for cell in fallen])  # cells x cuts
+    steep = np.array([cell.steepness for cell in fallen])[:, None]
+    logs = boundary.at + boundary.direction * np.array((0.0, *boundary.offsets))
+    odds = np.exp(np.clip(steep * logs, -_LOG_ODDS_MAX, _LOG_ODDS_MAX))
+    ratios = _level_ratios(odds, rates) if canary.shape[1] > 1 else _event_ratios(odds, rates)
+    on_canary, either = np.log(ratios), np.log1p(share[..., None] * (ratios - 1))
+    gained = np.einsum("cl,csol->cso", canary, on_canary) - np.einsum("cl,csol->cso", total, either)
+    found: Floats = (gained[:, :, 1:] - gained[:, :, :1]).reshape(len(fallen), -1)  # against each shape's own boundary
+    return found
 
 
-def _ratio_of_rates(odds: float, rate: float) -> float:
-    return odds / (1 - rate + rate * odds)
+def grown(profile: Profile, gained: Floats, fallen: Sequence[Fallen]) -> Profile:
+    """The profile after more happened in these cells."""
+    levels = len(fallen[0].canary)
+    if not profile.points:
+        profile = Profile((0.0,) * gained.shape[1], *((0,) * levels,) * 2, (0.0,) * levels)
+    canary, total, expected = list(profile.canary), list(profile.total), list(profile.expected)
+    for cell in fallen:
+        for level in range(levels):
+            both = cell.canary[level] + cell.reference[level]
+            canary[level] += cell.canary[level]
+            total[level] += both
+            expected[level] += both * cell.share
+    points = np.asarray(profile.points) + gained.sum(axis=0)
+    return Profile(tuple(points.tolist()), tuple(canary), tuple(total), tuple(expected))
 
 
-def e_rate_above(bound: float, *, bad: int, total: int) -> float:
-    """Evidence against "the rate is at most ``bound``", from ``bad`` of ``total`` independent outcomes."""
-    return _e_rate(bound, [bound + f * (1 - bound) for f in _RATE_FRACTIONS], bad, total)
+def _event_ratios(odds: Floats, rates: Floats) -> Floats:
+    """How many times the reference's rate the canary has: cells x 1 x odds x 1. ``odds``: cells x odds."""
+    return (odds / (1 - rates + rates * odds))[:, None, :, None]
+
+
+def _level_ratios(odds: Floats, rates: Floats) -> Floats:
+    """How many times the reference's rate of each level the canary has: cells x shapes x odds x levels.
+
+    The shapes are, for each cut, "the odds of passing it alone are so many times the reference's", and last "those of
+    passing every cut are" (proportional odds). ``rates`` fall strictly from cut to cut, within (0, 1).
+    """
+    cells, cuts = rates.shape
+    rate = rates[:, None, :]
+    raised = odds[:, :, None] * rate
+    passed = raised / (1 - rate + raised)  # cells x odds x cuts: the canary's rates of passing
+    found = np.empty((cells, cuts + 1, odds.shape[1], cuts + 1))
+    above, below = np.moveaxis(passed / rate, 2, 1), np.moveaxis((1 - passed) / (1 - rate), 2, 1)
+    past = np.arange(cuts + 1)[None, :] > np.arange(cuts)[:, None]  # cuts x levels
+    found[:, :cuts] = np.where(past[None, :, None, :], above[..., None], below[..., None])
+    edges = np.empty((cells, odds.shape[1] + 1, cuts + 2))  # the reference's rates in the first row
+    edges[..., 0], edges[..., -1] = 1.0, 0.0
+    edges[:, :1, 1:-1], edges[:, 1:, 1:-1] = rate, passed
+    on_levels = edges[..., :-1] - edges[..., 1:]
+    found[:, cuts] = on_levels[:, 1:] / on_levels[:, :1]
+    return found
+
+
+@lru_cache(64)
+def _log_weights(levels: int, alternatives: int) -> Floats:
+    if levels == 1:
+        return np.full(alternatives, -log(alternatives))
+    each = alternatives // levels  # levels - 1 cuts and the shift, as many alternatives of each
+    cuts = np.full((levels - 1) * each, log((1 - _SHIFT_WEIGHT) / ((levels - 1) * each)))
+    return np.concatenate([cuts, np.full(each, log(_SHIFT_WEIGHT / each))])
+
+
+def _mixed(logs: Floats, log_weights: Floats) -> float:
+    mean = float(np.logaddexp.reduce(logs + log_weights))
+    return exp(mean) if mean < 700 else inf
+
+
+# --- One rate against a bound -----------------------------------------------------------------------------------
+
+
+def above_bound(points: Sequence[float], bound: float, *, bad: int, total: int) -> tuple[float, ...]:
+    """Log-likelihood ratios against "the rate is at most ``bound``" after ``bad`` more of ``total`` more outcomes.
+
+    ``points`` is empty at first. The bound may differ from call to call, as long as it does not depend on the outcomes.
+    """
+    rates = np.array([bound + part * (1 - bound) for part in _RATE_FRACTIONS])
+    before = np.asarray(points) if points else np.zeros(len(rates))
+    gained = bad * np.log(rates / bound) + (total - bad) * np.log((1 - rates) / (1 - bound))
+    return tuple((before + gained).tolist())
+
+
+def e_of_rate(points: Sequence[float]) -> float:
+    """The e-value of ``above_bound``'s points; 1 if there are none."""
+    return _mixed(np.asarray(points), _log_weights(1, len(points))) if points else 1.0
 
 
 def e_rate_below(bound: float, *, bad: int, total: int) -> float:
-    """Evidence against "the rate is at least ``bound``"."""
-    return _e_rate(bound, [0.0, *(f * bound for f in _RATE_FRACTIONS)], bad, total)
-
-
-def _e_rate(bound: float, alternatives: Sequence[float], bad: int, total: int) -> float:
-    good = total - bad
-    return _mean_exp(
-        [
-            (bad * log(rate / bound) if rate else (-inf if bad else 0.0)) + good * log((1 - rate) / (1 - bound))
-            for rate in alternatives
-        ]
-    )
-
-
-def _mean_exp(logs: Sequence[float]) -> float:
-    top = max(logs)
-    if top == -inf:
-        return 0.0
-    mean = top + log(sum(exp(value - top) for value in logs) / len(logs))
-    return exp(mean) if mean < 700 else inf
+    """Evidence against "the rate is at least ``bound``", from ``bad`` of ``total`` independent outcomes."""
+    rates = np.array([0.0, *(part * bound for part in _RATE_FRACTIONS)])
+    with np.errstate(divide="ignore"):
+        of_bad = bad * np.log(rates / bound) if bad else np.zeros(len(rates))
+    return _mixed(of_bad + (total - bad) * np.log((1 - rates) / (1 - bound)), _log_weights(1, len(rates)))

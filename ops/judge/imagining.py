@@ -1,26 +1,24 @@
-"""Imagined traffic on an imagined release, counted as a gateway would count it: requests drawn one by one.
+"""Imagined traffic on an imagined release: requests drawn by the look, each with all that could be measured of it.
 
-Latency is log-normal within a cell and follows a load that all arms share (an AR(1) process of its logarithm);
+An answer takes its time to the first token, and then so many tokens times the time of each: all three are log-normal
+within a cell. Both times follow a load that all arms share (an AR(1) process of its logarithm);
 ``replica_sigma`` adds one to each arm alone, which is what breaks the assumption that arms differ by release only.
-Bad events are counted when they become certain, so a slow request counts one threshold after it arrived.
+``ops.judge.tallying`` counts the requests as a gateway would.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, sqrt
-from random import Random
-from statistics import NormalDist
+from math import exp, pi, sin, sqrt
 
-from ops.judge.counting import Cells, Counts
-from serving.contract import Arm, BadEvent
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.contract import Arm
 
 FAILING_SECONDS = 0.05
 """How long a request takes that fails at once."""
-FIRST_TOKEN_PART = 0.2
-"""Of the whole answer's time, until the first token comes."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,13 @@ class CellTraffic:
     name: str
     """``class/stratum``."""
     share: float
-    median_seconds: float
+    first_token_seconds: float
+    """Median, as are the next two."""
+    token_seconds: float
+    tokens: float
     timeout_seconds: float = 10.0
     """When the gateway gives up."""
+    long_prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,29 @@ class Traffic:
     requests_per_second: float
     cells: tuple[CellTraffic, ...]
     streamed_share: float = 0.5
-    latency_sigma: float = 0.5
-    """Of the logarithm, within a cell."""
+    first_token_sigma: float = 0.5
+    """Of the logarithm, within a cell, as are the next two: queueing and the prompt make the first token vary, ..."""
+    token_sigma: float = 0.2
+    """... the batch it shares the time of a token, averaged over the answer, ..."""
+    tokens_sigma: float = 0.35
+    """... and what was asked the number of tokens."""
     load_sigma: float = 0.3
     """Of the logarithm of the load that all arms share."""
+    load_seconds: float = 30.0
+    """After this the load has forgotten 63 %."""
     replica_sigma: float = 0.0
-    """The same for each arm alone."""
-    memory_seconds: float = 30.0
-    """After this, load and replica noise have forgotten 63 %."""
+    """The same for each arm alone ..."""
+    replica_seconds: float = 120.0
+    """... and its memory."""
     failed_rate: float = 0.0005
     """On every arm."""
+    daily_swing: float = 0.0
+    """The rate's amplitude over ``day_seconds``, 0 to 1."""
+    day_seconds: float = 86_400.0
+    session_sigma: float = 0.0
+    """Of the logarithm of the latency that a session's requests share; 0: requests are independent."""
+    session_requests: int = 5
+    """Per session, all on one arm, within a look."""
 
 
 @dataclass(frozen=True)
@@ -57,109 +72,114 @@ class Imagined:
     """The release on trial; the stable one is only what the traffic says."""
 
     slower: float = 1.0
+    long_prompts_slower: float = 1.0
+    tail_rate: float = 0.0
+    """Of its answers that many come ``tail_seconds`` later."""
+    tail_seconds: float = 5.0
+    longer: float = 1.0
+    """Its answers have so many times the tokens, and take so much longer."""
     failed_rate: float = 0.0
     """Beyond what every arm fails."""
     empty_rate: float = 0.0
     dead: bool = False
     """It is assigned requests and never answers."""
+    worse_after_seconds: float = 0.0
+    """Until then it is as stable is."""
     cold_seconds: float = 0.0
     """How long canary and baseline, started together, are ``cold_slower``."""
     cold_slower: float = 2.0
 
 
-ASSIGNED, FINISHED, STREAMED = "assigned", "finished", "streamed"
-_Tally = Counter[tuple[str, Arm, str]]
-"""By cell, arm, and what was counted: one of the three above, or a bad event."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Of one arm and one look; arrays of equal length."""
+
+    arm: Arm
+    cell: NDArray[np.int64]
+    at: Floats
+    """Seconds since the rollout began."""
+    latency: Floats
+    """Seconds; infinite if no answer ever comes."""
+    first_token: Floats
+    token_interval: Floats
+    tokens: Floats
+    streamed: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    empty: NDArray[np.bool_]
 
 
 @dataclass
 class Source:
-    """Draws what happens between two looks."""
+    """Draws what arrives between two looks."""
 
     traffic: Traffic
     release: Imagined
     look_seconds: float
-    slow_quantile: float
-    chance: Random
-    number: int = 0
+    chance: np.random.Generator
     load: float = 0.0
     noise: dict[Arm, float] = field(default_factory=dict)
-    coming: dict[int, _Tally] = field(default_factory=lambda: defaultdict(Counter))
-    """What becomes certain at this and at later looks, by their number."""
-    thresholds: dict[str, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        cells = self.traffic.cells
-        self.thresholds = {cell.name: threshold_seconds(self.traffic, cell, self.slow_quantile) for cell in cells}
-
-    def forget(self) -> None:
-        """A new epoch: what is still to happen to earlier requests is counted under the old one."""
-        self.coming.clear()
-
-    def next(self, shares: Sequence[tuple[Arm, float]], seconds_since_start: float) -> Cells:
-        """What became certain since the last look on the arms of ``shares`` (of all requests)."""
-        self._drift([arm for arm, _ in shares])
-        weights = [cell.share for cell in self.traffic.cells]
+    def next(self, shares: Sequence[tuple[Arm, float]], now: float) -> list[Requests]:
+        """What arrives from ``now`` (seconds since the start) on the arms of ``shares`` (of all requests)."""
+        traffic = self.traffic
+        self.load = self._drift(self.load, traffic.load_sigma, traffic.load_seconds)
+        swing = 1 + traffic.daily_swing * sin(2 * pi * now / traffic.day_seconds)
+        found = []
         for arm, share in shares:
-            rate = self.traffic.requests_per_second * share
-            at = self.chance.expovariate(rate)
-            while at < self.look_seconds:
-                cell = self.chance.choices(self.traffic.cells, weights)[0]
-                self._request(arm, cell, at, seconds_since_start)
-                at += self.chance.expovariate(rate)
-        self.number += 1
-        return _cells(self.coming.pop(self.number - 1, Counter()))
+            if traffic.replica_sigma:
+                before = self.noise.get(arm, self.chance.normal(0.0, traffic.replica_sigma))
+                self.noise[arm] = self._drift(before, traffic.replica_sigma, traffic.replica_seconds)
+            mean = traffic.requests_per_second * swing * share * self.look_seconds
+            found.append(self._requests(arm, mean, now))
+        return found
 
-    def _drift(self, arms: Sequence[Arm]) -> None:
-        keep = exp(-self.look_seconds / self.traffic.memory_seconds)
-        fresh = sqrt(1 - keep**2)
-        self.load = keep * self.load + fresh * self.chance.gauss(0.0, self.traffic.load_sigma)
-        for arm in arms if self.traffic.replica_sigma else ():
-            before = self.noise.get(arm, self.chance.gauss(0.0, self.traffic.replica_sigma))
-            self.noise[arm] = keep * before + fresh * self.chance.gauss(0.0, self.traffic.replica_sigma)
+    def _drift(self, before: float, sigma: float, memory_seconds: float) -> float:
+        keep = exp(-self.look_seconds / memory_seconds)
+        return keep * before + sqrt(1 - keep**2) * self.chance.normal(0.0, sigma)
 
-    def _request(self, arm: Arm, cell: CellTraffic, at: float, since_start: float) -> None:
-        traffic, release, chance = self.traffic, self.release, self.chance
-        on_trial = arm is Arm.CANARY
-        streamed = chance.random() < traffic.streamed_share
-        self._count(at, cell, arm, ASSIGNED, *([STREAMED] if streamed else []))
-        threshold = self.thresholds[cell.name]
-        if release.dead and on_trial:
-            self._count(at + threshold, cell, arm, BadEvent.SLOW)
-            self._count(at + cell.timeout_seconds, cell, arm, FINISHED, BadEvent.FAILED)
-            return
-        if chance.random() < traffic.failed_rate + (release.failed_rate if on_trial else 0.0):
-            self._count(at + FAILING_SECONDS, cell, arm, FINISHED, BadEvent.FAILED)
-            return
-        cold = since_start < release.cold_seconds and arm is not Arm.STABLE
-        slower = (release.slower if on_trial else 1.0) * (release.cold_slower if cold else 1.0)
-        drift = cell.median_seconds * exp(self.load + self.noise.get(arm, 0.0)) * slower
-        latency = drift * exp(chance.gauss(0.0, traffic.latency_sigma))
-        empty = on_trial and chance.random() < release.empty_rate
-        self._count(at + latency, cell, arm, FINISHED, *([BadEvent.EMPTY] if empty else []))
-        if latency > threshold:
-            self._count(at + threshold, cell, arm, BadEvent.SLOW)
-        if streamed:
-            first = FIRST_TOKEN_PART * drift * exp(chance.gauss(0.0, traffic.latency_sigma))
-            if first > FIRST_TOKEN_PART * threshold:
-                self._count(at + FIRST_TOKEN_PART * threshold, cell, arm, BadEvent.SLOW_FIRST_TOKEN)
+    def _requests(self, arm: Arm, mean: float, now: float) -> Requests:
+        traffic, chance = self.traffic, self.chance
+        cells = traffic.cells
+        size, sessions = self._arrivals(mean)
+        cell = chance.choice(len(cells), size, p=[part.share for part in cells])
+        at = now + chance.uniform(0.0, self.look_seconds, size)
+        release = self.release if arm is Arm.CANARY and now >= self.release.worse_after_seconds else Imagined()
+        slower = np.full(size, exp(self.load + self.noise.get(arm, 0.0)) * release.slower)
+        slower *= np.where(np.array([part.long_prompt for part in cells])[cell], release.long_prompts_slower, 1.0)
+        if arm is not Arm.STABLE and now < self.release.cold_seconds:
+            slower *= self.release.cold_slower
+        if sessions is not None:
+            slower *= np.exp(chance.normal(0.0, traffic.session_sigma, sessions.max(initial=0) + 1))[sessions]
+        tokens = np.array([part.tokens for part in cells])[cell] * release.longer
+        tokens = np.maximum(np.round(tokens * np.exp(chance.normal(0.0, traffic.tokens_sigma, size))), 2.0)
+        first = np.array([part.first_token_seconds for part in cells])[cell] * slower
+        first *= np.exp(chance.normal(0.0, traffic.first_token_sigma, size))
+        first += np.where(chance.random(size) < release.tail_rate, release.tail_seconds, 0.0)
+        interval = np.array([part.token_seconds for part in cells])[cell] * slower
+        interval *= np.exp(chance.normal(0.0, traffic.token_sigma, size))
+        if release.dead:
+            first = np.full(size, np.inf)
+        failed = chance.random(size) < traffic.failed_rate + release.failed_rate
+        return Requests(
+            arm=arm,
+            cell=cell,
+            at=at,
+            latency=np.where(failed, FAILING_SECONDS, first + interval * (tokens - 1)),
+            first_token=first,
+            token_interval=interval,
+            tokens=tokens,
+            streamed=chance.random(size) < traffic.streamed_share,
+            failed=failed,
+            empty=chance.random(size) < release.empty_rate,
+        )
 
-    def _count(self, at: float, cell: CellTraffic, arm: Arm, *what: str) -> None:
-        tally = self.coming[self.number + int(at // self.look_seconds)]
-        for item in what:
-            tally[cell.name, arm, item] += 1
-
-
-def threshold_seconds(traffic: Traffic, cell: CellTraffic, quantile: float) -> float:
-    """The quantile of stable's latency over a long time."""
-    spread = sqrt(traffic.latency_sigma**2 + traffic.load_sigma**2)
-    return cell.median_seconds * exp(NormalDist().inv_cdf(quantile) * spread)
-
-
-def _cells(tally: _Tally) -> Cells:
-    found: Cells = {}
-    for cell, arm in {key[:2] for key in tally}:
-        bad = {event: count for event in BadEvent if (count := tally[cell, arm, event])}
-        assigned, finished, streamed = (tally[cell, arm, what] for what in (ASSIGNED, FINISHED, STREAMED))
-        found[cell, arm] = Counts(assigned, finished, streamed, bad)
-    return found
+    def _arrivals(self, mean: float) -> tuple[int, NDArray[np.int64] | None]:
+        """How many requests come, and the session of each."""
+        if not self.traffic.session_sigma:
+            return int(self.chance.poisson(mean)), None
+        each = self.traffic.session_requests
+        count = int(self.chance.poisson(mean / each))
+        return count * each, np.repeat(np.arange(count), each)

@@ -6,17 +6,23 @@ for promotion begins anew at each step, so that a release which is harmless at 5
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from math import sqrt
+from statistics import fmean
 
-from ops.judge.counting import Cells, Counts, Difference
-from ops.judge.evidence import Fallen, Profile, better_than, e_rate_above, e_rate_below, observe, worse_than
-from ops.judge.model import Decision, EventEvidence, JudgeState, Look, Shares, Situation
-from ops.judge.wording import describe_blind, describe_event, describe_step
+from ops.judge.counting import Counts, Difference
+from ops.judge.evidence import Profile, e_of_rate, e_rate_below, e_value
+from ops.judge.gathering import EVERY, entered, gathered, opportunities
+from ops.judge.model import Decision, EventEvidence, JudgeState, Look, Sides, Situation
+from ops.judge.wording import describe_blind, describe_event, describe_step, describe_together
 from ops.rollout.plan import AnalysisPlan, EventPlan, Role
 from ops.verdict import Evidence, Outcome, Verdict
-from serving.contract import Arm, BadEvent
+from serving.contract import GRADED, OF_STREAMS, BadEvent
 
-_LATENCY_EVENTS = frozenset({BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.OVER_TARGET})
+_LATENCY_EVENTS = frozenset({BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS, BadEvent.OVER_TARGET})
+_OF_USAGE = frozenset({BadEvent.SLOW_TOKENS, BadEvent.OUTPUT_LENGTH})
+"""Seen only of whole answers whose engine told how many tokens they have."""
 
 _OUTCOMES = {
     Decision.ROLL_BACK: Outcome.FAIL,
@@ -28,112 +34,110 @@ _OUTCOMES = {
 
 def look(state: JudgeState, found: Difference, now: Situation, plan: AnalysisPlan) -> tuple[JudgeState, Look]:
     """The next state and the look. Pure: the same inputs give the same decision, which is what replays rely on."""
-    state = replace(_entered(state, now), bases=found.bases)
+    state = replace(entered(state, now), bases=found.bases)
     if not found.blind:
-        state = _counted(state, found.increments, now, plan)
+        state = gathered(state, found.increments, now, plan)
     events = tuple(_weigh(state, event, plan) for event in plan.events if event.role is not Role.OFF)
     unlike = _load_unlike(state, now, plan)
-    decision, reasons = _decide(state, events, found.blind, unlike, now, plan)
-    verdict = Verdict(_OUTCOMES[decision], reasons)
-    return state, Look(decision, verdict, events, state.canary_step.assigned, state.reference_step.assigned)
-
-
-def _entered(state: JudgeState, now: Situation) -> JudgeState:
-    if state.epoch != now.epoch:
-        state = replace(state, epoch=now.epoch, shares={})
-    if state.step != now.step:
-        state = replace(state, step=now.step, recent={}, canary_step=Counts(), reference_step=Counts())
-    return state
-
-
-def _counted(state: JudgeState, increments: Cells, now: Situation, plan: AnalysisPlan) -> JudgeState:
-    shares, whole, recent = dict(state.shares), dict(state.whole), dict(state.recent)
-    canary_all, reference_all = Counts(), Counts()
-    for cell in sorted({cell for cell, _ in increments}):
-        canary = increments.get((cell, Arm.CANARY), Counts())
-        canary_all = canary_all.plus(canary)
-        if now.reference is None:
-            continue
-        reference = increments.get((cell, now.reference), Counts())
-        reference_all = reference_all.plus(reference)
-        before = shares.get(cell, Shares())
-        share = shares[cell] = _grown(before, canary, reference)
-        for event in plan.events:
-            on_canary, on_reference = canary.bad.get(event.event, 0), reference.bad.get(event.event, 0)
-            if event.role is Role.OFF or not on_canary + on_reference:
-                continue
-            rate = _reference_rate(before, event.event)
-            fallen = Fallen(on_canary, on_reference, _canary_share(share, event.event), rate)
-            margin, harm = worse_than(event.margin_odds), better_than(event.harm_odds)
-            whole[event.event] = observe(whole.get(event.event, Profile()), margin, fallen)
-            recent[event.event] = observe(recent.get(event.event, Profile()), harm, fallen)
-    return replace(
-        state,
-        shares=shares,
-        whole=whole,
-        recent=recent,
-        canary_whole=state.canary_whole.plus(canary_all),
-        canary_step=state.canary_step.plus(canary_all),
-        reference_step=state.reference_step.plus(reference_all),
-    )
-
-
-def _grown(share: Shares, canary: Counts, reference: Counts) -> Shares:
-    return Shares(
-        share.canary + canary.assigned,
-        share.reference + reference.assigned,
-        share.canary_streamed + canary.streamed,
-        share.reference_streamed + reference.streamed,
-        Counts(bad=share.reference_bad).plus(reference).bad,
-    )
-
-
-def _canary_share(share: Shares, event: BadEvent) -> float:
-    """Of the requests that could show the event, the canary's part: taken from what was assigned, not requested."""
-    if event is BadEvent.SLOW_FIRST_TOKEN:
-        canary, reference = share.canary_streamed, share.reference_streamed
+    critical = [event for event in events if event.role is Role.CRITICAL]
+    valid = [event for event in critical if not (unlike and event.event in _LATENCY_EVENTS)]
+    together = sum(event.e_worse for event in valid)
+    if found.blind:
+        # What was known before still stands, but nothing is decided on what cannot be seen now.
+        decision, reasons = Decision.BLIND, tuple(describe_blind(reason) for reason in found.blind)
+    elif valid and together >= valid[0].e_worse_needed:
+        decision, reasons = Decision.ROLL_BACK, _against(valid, together)
+    elif unlike:
+        decision, reasons = Decision.BLIND, (describe_blind(unlike),)
     else:
-        canary, reference = share.canary, share.reference
-    return canary / (canary + reference) if canary + reference else 0.0
-
-
-def _reference_rate(before: Shares, event: BadEvent) -> float:
-    """The reference's rate of the event up to the look before, so that this look's chance has no part in it.
-
-    Starts at 25 % of two requests: a guess that the first few real ones outweigh.
-    """
-    opportunities = before.reference_streamed if event is BadEvent.SLOW_FIRST_TOKEN else before.reference
-    bad = min(before.reference_bad.get(event, 0), opportunities)
-    return (bad + 0.5) / (opportunities + 2)
+        decision = _advance_or_hold(state, critical, now, plan)
+        words = describe_step(now, state.canary_step, state.reference_step, plan)
+        reasons = (words, *map(describe_event, critical))
+    verdict = Verdict(_OUTCOMES[decision], reasons)
+    assigned = state.canary_step.assigned, state.reference_step.assigned
+    return state, Look(decision, verdict, events, *assigned, e_together=together)
 
 
 def _weigh(state: JudgeState, plan: EventPlan, analysis: AnalysisPlan) -> EventEvidence:
     event = plan.event
-    whole, recent = state.whole.get(event, Profile()), state.recent.get(event, Profile())
-    worse, harmless = whole.e_value, recent.e_value
-    # The mean of two e-values is one: a second way to the same conclusion costs a factor of two, no error rate.
+    levels = len(analysis.level_quantiles) + 1 if event in GRADED else 1
+    groups, recent = state.whole.get(event, {}), state.recent.get(event, (Profile(),))
+    # The mean of e-values is one: a second way to the same conclusion costs a factor of two, no error rate.
+    by_group = {group: fmean(e_value(side, levels) for side in sides) for group, sides in groups.items()}
+    worse = _over_groups(by_group, analysis.prompt_groups)
+    harmless = min(e_value(side, levels) for side in recent)
+    group = _standing_out(by_group, analysis.prompt_groups)
+    whole = groups.get(group, (Profile(),))
     if plan.budget_rate is not None:
-        bad, total = state.canary_whole.bad.get(event, 0), state.canary_whole.assigned
-        worse = (worse + e_rate_above(plan.budget_rate, bad=bad, total=max(bad, total))) / 2
+        worse = (worse + e_of_rate(state.absolute.get(event, ()))) / 2
     if plan.tolerated_rate is not None:
         hanging = _may_hang(state.canary_step)
         bad, total = state.canary_step.bad.get(event, 0) + hanging, state.canary_step.finished + hanging
         harmless = (harmless + e_rate_below(plan.tolerated_rate, bad=bad, total=max(bad, total))) / 2
-    streamed_only = event is BadEvent.SLOW_FIRST_TOKEN
-    opportunities = state.canary_step.streamed if streamed_only else state.canary_step.assigned
+    cut = _telling_cut(whole[0]) if event in GRADED else None
+    canary, total_fallen, expected = _past(whole, cut)
+    could = opportunities(state.canary_step, event)
     return EventEvidence(
         event=event,
         role=plan.role,
-        canary=whole.canary,
-        total=whole.total,
-        expected=whole.expected,
+        canary=canary,
+        total=total_fallen,
+        expected=expected,
         e_worse=worse,
         e_worse_needed=len(analysis.critical) / analysis.false_rollback_rate_max,
         e_harmless=harmless,
         e_harmless_needed=1 / analysis.false_promotion_rate_max,
-        canary_rate=state.canary_step.bad.get(event, 0) / opportunities if opportunities else 0.0,
-        observable=opportunities + (state.reference_step.streamed if streamed_only else 0) > 0,
+        canary_rate=_step_rate(state.canary_step, event, cut, could),
+        observable=_observable(state, event),
+        group=group,
+        past_quantile=None if cut is None else analysis.level_quantiles[cut],
     )
+
+
+def _over_groups(by_group: Mapping[str, float], prompt_groups: int) -> float:
+    """Half of the mixture is on all requests, half is spread over the lengths of prompts; of those not seen e is 1."""
+    unseen = prompt_groups - sum(1 for group in by_group if group != EVERY)
+    parts = sum(e for group, e in by_group.items() if group != EVERY) + unseen
+    return (by_group.get(EVERY, 1.0) + parts / prompt_groups) / 2
+
+
+def _standing_out(by_group: Mapping[str, float], prompt_groups: int) -> str:
+    """The group that adds most to the evidence: all requests, unless one length of prompt alone says more."""
+    weighted = {group: e if group == EVERY else e / prompt_groups for group, e in by_group.items()}
+    return max(weighted, key=lambda group: (weighted[group], group == EVERY), default=EVERY)
+
+
+def _observable(state: JudgeState, event: BadEvent) -> bool:
+    """Whether a request of the step could have shown the event: what could not is not waited for."""
+    canary, reference = state.canary_step, state.reference_step
+    if event in _OF_USAGE:
+        return any(canary.levels.get(event, ())) or any(reference.levels.get(event, ()))
+    return opportunities(canary, event) + (opportunities(reference, event) if event in OF_STREAMS else 0) > 0
+
+
+def _telling_cut(profile: Profile) -> int:
+    """The cut past which the canary's surplus is least to be expected by chance: people want one number."""
+
+    def surprise(cut: int) -> float:
+        total, expected = sum(profile.total[cut + 1 :]), sum(profile.expected[cut + 1 :])
+        if not 0 < expected < total:
+            return 0.0
+        return abs(sum(profile.canary[cut + 1 :]) - expected) / sqrt(expected * (1 - expected / total))
+
+    cuts = range(max(len(profile.total) - 1, 1))
+    return max(cuts, key=surprise) if any(profile.total) else 0
+
+
+def _past(sides: Sides, cut: int | None) -> tuple[int, int, float]:
+    profile, first = sides[0], 0 if cut is None else cut + 1
+    return sum(profile.canary[first:]), sum(profile.total[first:]), sum(profile.expected[first:])
+
+
+def _step_rate(canary: Counts, event: BadEvent, cut: int | None, could: int) -> float:
+    if cut is None:
+        return canary.bad.get(event, 0) / could if could else 0.0
+    levels = canary.levels.get(event, ())
+    return sum(levels[cut + 1 :]) / sum(levels) if any(levels) else 0.0
 
 
 def _may_hang(canary: Counts) -> int:
@@ -159,30 +163,23 @@ def _load_unlike(state: JudgeState, now: Situation, plan: AnalysisPlan) -> str |
     )
 
 
-def _decide(
-    state: JudgeState,
-    events: tuple[EventEvidence, ...],
-    blind: tuple[str, ...],
-    unlike: str | None,
-    now: Situation,
-    plan: AnalysisPlan,
-) -> tuple[Decision, tuple[Evidence, ...]]:
-    critical = [event for event in events if event.role is Role.CRITICAL]
-    valid = [event for event in critical if not (unlike and event.event in _LATENCY_EVENTS)]
-    if blind:
-        # What was known before still stands, but nothing is decided on what cannot be seen now.
-        return Decision.BLIND, tuple(describe_blind(reason) for reason in blind)
-    worse = [event for event in valid if event.e_worse >= event.e_worse_needed]
-    if worse:
-        return Decision.ROLL_BACK, tuple(describe_event(event) for event in worse)
-    if unlike:
-        return Decision.BLIND, (describe_blind(unlike),)
+def _against(valid: list[EventEvidence], together: float) -> tuple[Evidence, ...]:
+    """Those that speak against the canary, the strongest first; alone or, where no single one would do, together."""
+    ranked = sorted(valid, key=lambda event: event.e_worse, reverse=True)
+    alone = [event for event in ranked if event.e_worse >= event.e_worse_needed]
+    if alone:
+        return tuple(describe_event(event) for event in alone)
+    speaking = [event for event in ranked if event.e_worse > 1]
+    return (describe_together(together, valid[0].e_worse_needed), *map(describe_event, speaking))
+
+
+def _advance_or_hold(
+    state: JudgeState, critical: list[EventEvidence], now: Situation, plan: AnalysisPlan
+) -> Decision:
     # Alone, only the absolute tests speak: those events are waited for that have one.
     tolerated = {event.event for event in plan.events if event.tolerated_rate is not None}
     able = [event for event in critical if event.observable and (now.reference or event.event in tolerated)]
     waiting = [event for event in able if event.e_harmless < event.e_harmless_needed]
     patient = now.seconds_in_step >= now.step_seconds_min
     enough = state.canary_step.assigned >= plan.requests_per_step_min
-    words = (describe_step(now, state.canary_step, state.reference_step, plan), *map(describe_event, critical))
-    return (Decision.ADVANCE if patient and enough and not waiting else Decision.HOLD), words
-
+    return Decision.ADVANCE if patient and enough and not waiting else Decision.HOLD

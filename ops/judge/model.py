@@ -10,7 +10,7 @@ from ops.judge.counting import Counts
 from ops.judge.evidence import Profile
 from ops.rollout.plan import Role
 from ops.verdict import Verdict
-from serving.contract import Arm, BadEvent, CounterSnapshot
+from serving.contract import Arm, BadEvent, CounterSnapshot, Levels
 
 
 class Decision(StrEnum):
@@ -21,15 +21,15 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Requests assigned in this epoch to canary and reference, in one cell; all, and those that were streamed.
-    And how many of the reference's went wrong, which tells the rate from which margins of odds are taken."""
+class Compared:
+    """What was counted in one cell in this epoch, on the canary and on its reference."""
 
-    canary: int = 0
-    reference: int = 0
-    canary_streamed: int = 0
-    reference_streamed: int = 0
-    reference_bad: Mapping[BadEvent, int] = field(default_factory=dict)
+    canary: Counts = field(default_factory=Counts)
+    reference: Counts = field(default_factory=Counts)
+
+
+Sides = tuple[Profile, ...]
+"""One profile; or two, "higher" and "lower", of an event that counts in both directions."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,18 @@ class JudgeState:
     epoch: int = -1
     step: int = -1
     bases: Mapping[str, CounterSnapshot] = field(default_factory=dict)
-    shares: Mapping[str, Shares] = field(default_factory=dict)
-    whole: Mapping[BadEvent, Profile] = field(default_factory=dict)
-    """Against "no worse", since the rollout began."""
-    recent: Mapping[BadEvent, Profile] = field(default_factory=dict)
+    compared: Mapping[str, Compared] = field(default_factory=dict)
+    """By cell."""
+    whole: Mapping[BadEvent, Mapping[str, Sides]] = field(default_factory=dict)
+    """Against "no worse", since the rollout began: of all cells (the empty name), and of each length of prompt."""
+    recent: Mapping[BadEvent, Sides] = field(default_factory=dict)
     """Against "harmful", since the step began."""
+    absolute: Mapping[BadEvent, tuple[float, ...]] = field(default_factory=dict)
+    """Against "within the budget", since the rollout began: log-likelihood ratios."""
     canary_whole: Counts = field(default_factory=Counts)
     canary_step: Counts = field(default_factory=Counts)
     reference_step: Counts = field(default_factory=Counts)
+    reference_whole: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,13 @@ class Situation:
     reference_replicas: int
     seconds_in_step: float
     step_seconds_min: float
+    levels: Mapping[str, Mapping[str, Levels]] = field(default_factory=dict)
+    """Where the epoch's table cuts graded events, by class and stratum."""
+
+    def cuts(self, cell: str, event: BadEvent) -> tuple[float, ...]:
+        """Empty if the table has none, or the event is not graded."""
+        task_class, _, stratum = cell.partition("/")
+        return self.levels.get(task_class, {}).get(stratum, {}).get(event, ())
 
 
 @dataclass(frozen=True)
@@ -75,8 +86,13 @@ class EventEvidence:
     e_harmless: float
     e_harmless_needed: float
     canary_rate: float
+    """Of the canary's requests at this step that could show it. Of a graded event: those past the cut."""
     observable: bool
     """False if no request of the step could have shown the event (nothing was streamed, say)."""
+    past_quantile: float | None = None
+    """Of a graded event: the cut at which the counts are told, the one that tells most; None of a yes/no event."""
+    group: str = ""
+    """Where it stands out: the prompts' length (``p1``), or empty for all requests. The counts are of these."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +102,5 @@ class Look:
     events: tuple[EventEvidence, ...]
     canary_assigned: int
     reference_assigned: int
+    e_together: float = 1.0
+    """Against the canary, all critical events together: the sum of their e-values, to be held against the same need."""

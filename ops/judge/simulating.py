@@ -8,16 +8,19 @@ argument, and time is counted, never read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
+
+import numpy as np
 
 from ops.judge.counting import Cells, Difference
 from ops.judge.imagining import Imagined, Source, Traffic
 from ops.judge.judging import look
 from ops.judge.model import Decision, JudgeState, Situation
+from ops.judge.tallying import Tally
 from ops.rollout.plan import RolloutPlan, Then
 from ops.rollout.sharing import canary_count, reference_arm
-from serving.contract import WEIGHT_TOTAL, Arm
+from serving.contract import WEIGHT_TOTAL, Arm, Levels
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,20 @@ class Simulated:
 
 
 def simulate(
-    plan: RolloutPlan, traffic: Traffic, release: Imagined, chance: Random, outage: Outage | None = None
+    plan: RolloutPlan, traffic: Traffic, release: Imagined, chance: np.random.Generator, outage: Outage | None = None
 ) -> Simulated:
     """One rollout from its first step to its end. Preparing and warming take no time."""
-    source = Source(traffic, release, plan.pace.look_seconds, plan.analysis.slow_quantile, chance)
+    source = Source(traffic, release, plan.pace.look_seconds, chance)
+    tally = Tally(traffic, plan.analysis.level_quantiles)
     state, step, now, since, looks = JudgeState(), 0, 0.0, 0.0, 0
     blind_since: float | None = None
     requests, bad, peak = 0, 0, 0.0
     unread: Cells = {}
     while True:
-        arrived = source.next(_shares(plan, step), now)
+        for arrived in source.next(_shares(plan, step), now):
+            tally.add(arrived)
         now, looks = now + plan.pace.look_seconds, looks + 1
-        for (cell, arm), counts in arrived.items():
+        for (cell, arm), counts in tally.until(now).items():
             key = (cell, arm)
             unread[key] = unread[key].plus(counts) if key in unread else counts
             if arm is Arm.CANARY:
@@ -63,8 +68,9 @@ def simulate(
         hidden = outage is not None and outage.start <= now < outage.end
         found = Difference({}, {}, ("no counters",)) if hidden else Difference(unread, {}, ())
         unread = unread if hidden else {}
-        state, answer = look(state, found, _situation(plan, step, now - since), plan.analysis)
-        peak = max([peak, *(event.e_worse / event.e_worse_needed for event in answer.events)])
+        state, answer = look(state, found, _situation(plan, step, now - since, tally.levels), plan.analysis)
+        if answer.events:
+            peak = max(peak, answer.e_together / answer.events[0].e_worse_needed)
         blind = answer.decision is Decision.BLIND
         blind_since = (now if blind_since is None else blind_since) if blind else None
         outcome = _outcome(plan, step, answer.decision, now - since, now - blind_since if blind_since else 0.0)
@@ -73,7 +79,7 @@ def simulate(
             return Simulated(outcome, now, step, looks, requests, bad, reason, peak)
         if answer.decision is Decision.ADVANCE:
             step, since, unread = step + 1, now, {}
-            source.forget()
+            tally.forget()
 
 
 def _outcome(plan: RolloutPlan, step: int, decision: Decision, in_step: float, blind: float) -> str:
@@ -98,7 +104,9 @@ def _shares(plan: RolloutPlan, step: int) -> list[tuple[Arm, float]]:
     return shares
 
 
-def _situation(plan: RolloutPlan, step: int, seconds_in_step: float) -> Situation:
+def _situation(
+    plan: RolloutPlan, step: int, seconds_in_step: float, levels: Mapping[str, Mapping[str, Levels]]
+) -> Situation:
     reference = reference_arm(plan.steps[step], plan.analysis.load_per_replica_ratio_max)
     count = canary_count(plan.steps[step], plan.stable_replicas)
     return Situation(
@@ -109,4 +117,5 @@ def _situation(plan: RolloutPlan, step: int, seconds_in_step: float) -> Situatio
         reference_replicas=count if reference is Arm.BASELINE else plan.stable_replicas,
         seconds_in_step=seconds_in_step,
         step_seconds_min=plan.pace.bake_seconds if step == len(plan.steps) - 1 else plan.pace.step_seconds_min,
+        levels=levels,
     )

@@ -8,6 +8,7 @@ from ops.judge.counting import Counts
 from ops.judge.model import Decision, EventEvidence, Look, Situation
 from ops.rollout.plan import AnalysisPlan, Role
 from ops.verdict import Evidence
+from serving.contract import BadEvent
 
 _E_SHOWN_MAX = 1e12
 
@@ -33,12 +34,13 @@ def describe_event(event: EventEvidence) -> Evidence:
         "e_harmless": min(event.e_harmless, _E_SHOWN_MAX),
         "e_harmless_needed": event.e_harmless_needed,
         "canary_rate": event.canary_rate,
+        **({} if event.past_quantile is None else {"past_quantile": event.past_quantile}),
     }
     if not event.observable:
         return Evidence(f"{name}: no request of this step could show it", values)
     if event.total:
         counted = (
-            f"of {event.total} '{name}' events {event.canary} fell on the canary, "
+            f"of {event.total} {_counted(event)} {event.canary} fell on the canary, "
             f"{event.expected:.0f} expected if it were no worse"
         )
     else:
@@ -46,6 +48,29 @@ def describe_event(event: EventEvidence) -> Evidence:
     against = _compared(event.e_worse, event.e_worse_needed)
     in_favour = _compared(event.e_harmless, event.e_harmless_needed)
     return Evidence(f"{counted}; evidence against it e = {against}, for it e = {in_favour}", values)
+
+
+_PAST = {
+    BadEvent.SLOW: "answers slower than",
+    BadEvent.SLOW_FIRST_TOKEN: "first tokens later than",
+    BadEvent.SLOW_TOKENS: "streams with slower tokens than",
+    BadEvent.OUTPUT_LENGTH: "answers longer than",
+}
+
+
+def _counted(event: EventEvidence) -> str:
+    """``'failed' events``, ``answers slower than the usual p75``."""
+    where = f" (prompts {event.group})" if event.group else ""
+    if event.past_quantile is None:
+        return f"'{_name(event)}' events{where}"
+    return f"{_PAST[event.event]} the usual p{event.past_quantile * 100:g}{where}"
+
+
+def describe_together(together: float, needed: float) -> Evidence:
+    return Evidence(
+        f"all critical events together speak against it: e = {_compared(together, needed)}",
+        {"e_together": min(together, _E_SHOWN_MAX), "e_worse_needed": needed},
+    )
 
 
 def _name(event: EventEvidence) -> str:
@@ -80,7 +105,7 @@ def summary(look: Look) -> str:
         return "; ".join(item.text for item in evidence)
     critical = [event for event in look.events if event.role is Role.CRITICAL]
     fell = [
-        f"{event.canary} of {event.total} '{_name(event)}' ({event.expected:.0f} expected)"
+        f"{event.canary} of {event.total} {_counted(event)} ({event.expected:.0f} expected)"
         for event in critical
         if event.total
     ]

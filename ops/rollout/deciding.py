@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ops.judge.thresholds import slow_thresholds
+from ops.judge.levels import cut_levels, levels_of_targets, measured
 from ops.rollout.calibrating import calibrated, starting_point
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.looking import look_at
@@ -20,7 +20,7 @@ from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.routing import serves_alone, table_in_force
 from ops.rollout.sharing import replicas_for
 from ops.rollout.states import ENDED, JUDGED, Event, State
-from serving.contract import Arm, RouteState, Threshold
+from serving.contract import Arm, Levels, RouteState
 
 
 def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Decided:
@@ -165,21 +165,19 @@ def _warming(so_far: Decided, seen: Observation) -> Decided:
         step_since=seen.now,
         blind_since=None,
         looked_at=seen.now,
-        thresholds=rollout.thresholds or _thresholds(rollout, seen),
+        levels=rollout.levels or _first_levels(rollout, seen),
         calibration=starting_point(rollout, rollout.step, seen.snapshots),
         calibrated_requests=0,
     )
 
 
-def _thresholds(rollout: Rollout, seen: Observation) -> dict[str, dict[str, Threshold]]:
-    analysis = rollout.plan.analysis
-    return slow_thresholds(
-        seen.snapshots,
-        tier=rollout.tier,
-        fraction=analysis.slow_quantile,
-        requests_min=analysis.slow_history_requests_min,
-        targets_seconds=rollout.plan.latency_targets,
-        strata=rollout.plan.strata,
+def _first_levels(rollout: Rollout, seen: Observation) -> dict[str, dict[str, Levels]]:
+    """Cut from what stable showed before; where it showed too little, at the class's target."""
+    plan, analysis = rollout.plan, rollout.plan.analysis
+    targets = levels_of_targets(plan.latency_targets, plan.strata, analysis.level_quantiles)
+    history = measured(seen.snapshots, rollout.tier, frozenset({Arm.STABLE}))
+    return cut_levels(
+        history, targets, quantiles=analysis.level_quantiles, history_min=analysis.level_history_min
     )
 
 

@@ -36,8 +36,8 @@ def _found(so_far: Decided, seen: Observation) -> Difference:
     rollout, tier = so_far.running, so_far.tier
     found = difference(
         rollout.judge.bases,
-        # The latencies are for thresholds and people; kept with the bases they would only swell the record.
-        [with_fields(snapshot, latencies=()) for snapshot in seen.snapshots],
+        # What is measured is for cutting levels and for people; kept with the bases it would only swell the record.
+        [with_fields(snapshot, measured=()) for snapshot in seen.snapshots],
         workers=seen.worker_names,
         tier=rollout.tier,
         epoch=tier.epoch,
@@ -68,6 +68,7 @@ def _situation(so_far: Decided, now: float) -> Situation:
         reference_replicas=canary if reference is Arm.BASELINE else len(stable.replicas) if stable else 0,
         seconds_in_step=now - rollout.step_since,
         step_seconds_min=_step_seconds_min(rollout),
+        levels=rollout.levels,
     )
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from serving.contract import BadEvent
 
-JUDGE_VERSION = "1"
+JUDGE_VERSION = "2"
 """Raised whenever the same counters could lead to another decision."""
 
 
@@ -25,10 +25,11 @@ class Role(StrEnum):
 class EventPlan:
     event: BadEvent
     role: Role
-    margin_odds: float
-    """A canary whose odds of the event are up to this many times the reference's is no worse."""
-    harm_odds: float
-    """Promotion needs evidence that the odds are less than this many times the reference's, or ..."""
+    margin: float
+    """A canary that has the event with up to this many times the reference's odds is no worse. Of graded events: whose
+    values (seconds, tokens) are up to this many times the reference's."""
+    harm: float
+    """Promotion needs evidence that it is less than this many times, or ..."""
     tolerated_rate: float | None = None
     """... that the canary's rate of the event is below this."""
     budget_rate: float | None = None
@@ -39,11 +40,15 @@ class EventPlan:
 class AnalysisPlan:
     false_rollback_rate_max: float
     false_promotion_rate_max: float
-    slow_quantile: float
-    slow_history_requests_min: int
+    level_quantiles: tuple[float, ...]
+    """Where the levels of graded events are cut: rising, within (0, 1)."""
+    level_history_min: int
+    """With fewer answers a wider group decides on the cuts."""
     load_per_replica_ratio_max: float
     requests_per_step_min: int
     samples_age_seconds_max: float
+    prompt_groups: int
+    """How many lengths of prompts the strata tell apart."""
     events: tuple[EventPlan, ...]
 
     @property

@@ -44,11 +44,11 @@ def _analysis(spec: Spec) -> AnalysisPlan:
         EventPlan(
             event=event,
             role=Role(rule.role),
-            margin_odds=rule.margin_odds,
-            harm_odds=rule.harm_odds,
+            margin=rule.margin,
+            harm=rule.harm,
             tolerated_rate=rule.tolerated_rate,
-            budget_rate=rule.budget_rate,
+            budget_rate=rule.budget(spec.targets.error_rate_percent_max),
         )
         for event, rule in spec.rollout.analysis.events.items()
     )
-    return AnalysisPlan(**values, events=tuple(events))
+    return AnalysisPlan(**values, prompt_groups=len(spec.measuring.strata.prompt_chars) + 1, events=tuple(events))

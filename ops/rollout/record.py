@@ -10,7 +10,7 @@ from ops.judge.model import JudgeState
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.states import Event, State, next_state
-from serving.contract import CounterSnapshot, RoutingTable, Threshold
+from serving.contract import CounterSnapshot, Levels, RoutingTable
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ class Rollout:
     """The stable release when the rollout started: what its baseline runs. None for a direct rollout."""
     generation: int = 0
     """Raised at each resumption after a suspension: new replicas, warmed anew."""
-    thresholds: dict[str, dict[str, Threshold]] = field(default_factory=dict)
+    levels: dict[str, dict[str, Levels]] = field(default_factory=dict)
     """Empty until the canary first serves; then those of the epoch in force."""
     calibration: tuple[CounterSnapshot, ...] | None = None
-    """The latencies counted when the step began, from which its own are told; None once a worker has forgotten them."""
+    """What was measured when the step began, from which its own is told; None once a worker has forgotten it."""
     calibrated_requests: int = 0
-    """How many of the step's requests its thresholds were taken from."""
+    """How many of the step's answers its levels were cut from."""
     judge: JudgeState = field(default_factory=JudgeState)
     looks: int = 0
     looked_at: float = 0.0

@@ -43,7 +43,7 @@ def _why(held: RoutingTable | None, wanted: RoutingTable, rollout: Rollout | Non
     if rollout and (held is None or weights(held) != weights(wanted)):
         return rollout.reason
     if held and held.routes == wanted.routes:
-        return "what counts as slow was taken anew from the compared arms"
+        return "the levels were cut anew from what the compared arms showed"
     return "the replicas' addresses changed"
 
 
@@ -70,6 +70,6 @@ def _wanted(tier: TierRecord, rollout: Rollout | None, urls: dict[str, str], epo
     try:
         if rollout is None or rollout.served_step is None:
             return stable_table(tier.tier, tier.stable, urls, epoch)
-        return step_table(rollout, tier.stable, urls, epoch, rollout.thresholds)
+        return step_table(rollout, tier.stable, urls, epoch, rollout.levels)
     except KeyError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ops.rollout.plan import Step
 from ops.rollout.record import Fleet, Rollout
 from ops.rollout.replicas import ReplicaSpec
-from serving.contract import WEIGHT_TOTAL, Arm, Endpoint, Route, RoutingTable, Threshold
+from serving.contract import WEIGHT_TOTAL, Arm, Endpoint, Levels, Route, RoutingTable
 
 
 def reference_arm(step: Step, load_ratio_max: float) -> Arm | None:
@@ -72,7 +72,7 @@ def step_table(
     stable: Fleet,
     urls: Mapping[str, str],
     epoch: int,
-    thresholds: Mapping[str, Mapping[str, Threshold]],
+    levels: Mapping[str, Mapping[str, Levels]],
 ) -> RoutingTable:
     """The weights of the rollout's served step, under a lease. Raises ValueError if it serves none."""
     if rollout.served_step is None:
@@ -92,7 +92,7 @@ def step_table(
         lease_seconds=plan.lease_seconds,
         affinity=plan.affinity,
         salt=rollout.id,
-        thresholds={name: dict(strata) for name, strata in thresholds.items()},
+        levels={name: dict(strata) for name, strata in levels.items()},
     )
 
 

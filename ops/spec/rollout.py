@@ -20,7 +20,7 @@ Event = Annotated[BadEvent, Field(strict=False)]
 """Lax only in that the file writes the value, not the enum's member."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
-Odds = Annotated[float, Field(ge=1, le=1000)]
+Ratio = Annotated[float, Field(ge=1, le=1000)]
 
 
 class Canary(Part):
@@ -67,14 +67,21 @@ class EventRule(Part):
 
     role: Role
     """critical decides, watched is shown, off is not counted."""
-    margin_odds: Odds
-    """A canary whose odds of the event are up to this much higher is no worse."""
-    harm_odds: Odds
-    """Promotion needs evidence that the odds are less than this much higher, or that of ``tolerated_rate``."""
+    margin: Ratio
+    """A canary is no worse if its odds of the event are up to this many times the reference's; of graded events (slow,
+    slow_first_token, slow_tokens, output_length): if its seconds or tokens are."""
+    harm: Ratio
+    """Promotion needs evidence that it is less than this many times, or that of ``tolerated_rate``."""
     tolerated_rate: Rate | None = None
     """Promotion is also allowed where the canary's rate of the event is shown to be below this."""
     budget_rate: Rate | None = None
     """The canary is rolled back if its rate alone is shown to exceed this."""
+    budget_burn: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Instead of ``budget_rate``: so many times the error rate that ``targets`` allow."""
+
+    def budget(self, error_rate_percent_max: float) -> float | None:
+        """The rate above which the canary is rolled back whatever the reference does, 0 to 1; None if there is none."""
+        return self.budget_rate if self.budget_burn is None else self.budget_burn * error_rate_percent_max / 100
 
 
 class Analysis(Part):
@@ -82,11 +89,12 @@ class Analysis(Part):
 
     false_rollback_rate_max: ErrorRate
     false_promotion_rate_max: ErrorRate
-    slow_quantile: Rate
-    """A request is slow past this quantile of stable's recent latency in its class and stratum."""
-    slow_history_requests_min: Count
-    """With less history the class's target is the threshold."""
-    load_per_replica_ratio_max: Odds
+    level_quantiles: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=8)]
+    """Latencies, token intervals and answer lengths are compared on levels, cut at these quantiles of their class and
+    stratum: rising."""
+    level_history_min: Count
+    """With fewer answers the class decides on the cuts; without any, its target."""
+    load_per_replica_ratio_max: Ratio
     """Beyond it the arms' latencies cannot be compared."""
     requests_per_step_min: Count
     """Of the canary."""

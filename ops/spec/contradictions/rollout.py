@@ -15,6 +15,7 @@ EVENTS = ("rollout", "analysis", "events")
 
 def rollout_contradictions(draft: Draft) -> Iterator[Finding]:
     yield from _steps(draft)
+    yield from rising(draft, ("rollout", "analysis", "level_quantiles"))
     yield from _events(draft)
     rolling = ("rollout", "strategies", "rolling")
     if draft.number(*rolling, "surge_percent") == 0 == draft.number(*rolling, "unavailable_percent"):
@@ -40,6 +41,21 @@ def _steps(draft: Draft) -> Iterator[Finding]:
         yield Finding((*STEPS, indices[-1]), "the last step leaves users behind", figure(last), "100")
 
 
+def _burn(draft: Draft, place: tuple[str, ...]) -> Iterator[Finding]:
+    burn, errors = draft.number(*place, "budget_burn"), draft.number("targets", "error_rate_percent_max")
+    if burn is None or errors is None:
+        return
+    if draft.number(*place, "budget_rate") is not None:
+        yield Finding((*place, "budget_burn"), "two budgets", figure(burn), "either budget_rate or budget_burn")
+    rate, tolerated = burn * errors / 100, draft.number(*place, "tolerated_rate")
+    found = f"{figure(burn)}, a rate of {figure(rate)}"
+    if rate >= 1:
+        yield Finding((*place, "budget_burn"), "no rate exceeds it", found, f"less than {figure(100 / errors)}")
+    if tolerated is not None and rate <= tolerated:
+        expected = f"more than {figure(tolerated * 100 / errors)}, for a rate above tolerated_rate"
+        yield Finding((*place, "budget_burn"), "budget within what is tolerated", found, expected)
+
+
 def _events(draft: Draft) -> Iterator[Finding]:
     if not isinstance(draft.at(*EVENTS), Mapping):
         return
@@ -49,8 +65,9 @@ def _events(draft: Draft) -> Iterator[Finding]:
             yield Finding(EVENTS, f"missing key '{event}'", expected="a rule for each bad event", missing=event)
     for name in names:
         place = (*EVENTS, name)
-        yield from above(draft, (*place, "harm_odds"), (*place, "margin_odds"), "harm within the margin of no worse")
+        yield from above(draft, (*place, "harm"), (*place, "margin"), "harm within the margin of no worse")
         yield from above(draft, (*place, "budget_rate"), (*place, "tolerated_rate"), "budget within what is tolerated")
+        yield from _burn(draft, place)
     roles = [draft.text(*EVENTS, name, "role") for name in names]
     if None not in roles and "critical" not in roles:
         yield Finding(EVENTS, "no event is critical, so nothing could stop a bad release", expected="at least one")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ops.spec.contradictions.common import at_least, at_most, reference, rising, unique
 from ops.spec.draft import Draft
 from ops.spec.faults import Finding, figure, quoted
-from serving.contract import FINE_BOUNDS_SECONDS
+from serving.contract import FINE_BOUNDS, BadEvent
 
 RESERVED_PATHS = frozenset(
     {"/api/v1/health", "/api/v1/metrics", "/api/v1/models", "/api/v1/status", "/v1/models", "/openapi.json", "/docs"}
@@ -50,8 +50,8 @@ def _class_target(draft: Draft, name: str) -> Iterator[Finding]:
         near = min(bounds, key=lambda bound: abs(bound - target))
         why = "target is no bound of the latency histogram"
         yield Finding(path, why, figure(target), "one of measuring.latency_bounds_ms", figure(near))
-    if target / 1000 > FINE_BOUNDS_SECONDS[-1]:
-        limit = round(FINE_BOUNDS_SECONDS[-1] * 1000)
+    if target / 1000 > FINE_BOUNDS[BadEvent.SLOW][-1]:
+        limit = round(FINE_BOUNDS[BadEvent.SLOW][-1] * 1000)
         yield Finding(path, "target is beyond what the gateway can measure", figure(target), f"at most {limit}")
 
 
