@@ -26,6 +26,9 @@ _ALTERNATIVES = tuple(0.2 * i for i in range(1, 21))
 # Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero.
 _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
 
+_LOG_E_MAX = 700.0
+"""Just below where a float overflows: looks are kept as JSON, which knows no infinity."""
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -121,4 +124,4 @@ def _mean_exp(logs: Sequence[float]) -> float:
     if top == -inf:
         return 0.0
     mean = top + log(sum(exp(value - top) for value in logs) / len(logs))
-    return exp(mean) if mean < 700 else inf
+    return exp(min(mean, _LOG_E_MAX))
