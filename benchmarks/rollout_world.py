@@ -24,6 +24,7 @@ from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.record import Fleet, Release, Rollout, TierRecord
+from ops.rollout.recorded import RecordedLook
 from ops.rollout.replicas import ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import ENDED, State
 from ops.rollout.workers import WorkersSeen, see_workers
@@ -131,6 +132,8 @@ class World:
         chance = Random(self.seed)
         self.gateways = [Gateway(name, self.plan, Random(chance.random()), self._behave) for name in self.workers]
         self.journal: list[tuple[float, Entry]] = []
+        self.looks: list[RecordedLook] = []
+        """As the store keeps them, of all rollouts."""
         self.tables: list[RoutingTable] = []
         self.rollout: Rollout | None = None
         self.tier = TierRecord(TIER)
@@ -230,6 +233,11 @@ class World:
         if decided.rollout is not None:
             self.rollout = _stored(decided.rollout, Rollout)
         self.journal += [(self.now, entry) for entry in decided.entries]
+        if self.rollout is not None and decided.look is not None:
+            r = self.rollout
+            step = r.served_step if r.served_step is not None else r.step
+            kept = RecordedLook(r.id, r.looks, self.now, step, decided.look, decided.told, r.looks_digest)
+            self.looks.append(_stored(kept, RecordedLook))
         if self.tier.table is not None and (not self.tables or self.tables[-1] != self.tier.table):
             self.tables.append(self.tier.table)
 

@@ -24,6 +24,7 @@ from ops.rollout.operating import Operations, ReleaseRequest
 from ops.store.answers import KeptAnswer, keep_answer, kept_answer
 from ops.store.errors import Conflict, LostLeadership, NotFound, StoreError, StoreUnavailable
 from ops.store.freezes import list_freezes
+from ops.store.looks import read_recorded
 from ops.store.rollouts import get_rollout, list_rollouts, read_journal, read_looks
 from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
 
@@ -31,6 +32,8 @@ T = TypeVar("T")
 
 BODY_BYTES_MAX = 256 * 1024
 LINES_MAX = 1000
+RECORDED_MAX = 200
+"""Looks with all that they were taken of are some kilobytes each."""
 _DIGITS_MAX = 20
 _KEY_CHARS_MAX = 200
 _NULL_ESCAPED = b"\\u0000"
@@ -81,6 +84,7 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
             web.get("/v1/rollouts/{id}", api.rollout),
             web.get("/v1/rollouts/{id}/journal", api.journal),
             web.get("/v1/rollouts/{id}/looks", api.looks),
+            web.get("/v1/rollouts/{id}/recorded", api.recorded),
             web.post("/v1/rollouts/{id}/{command:pause|resume|promote|rollback}", api.command),
             web.get("/v1/tiers", api.tiers),
             web.post("/v1/tiers/{tier}/rollback", api.roll_back_tier),
@@ -143,6 +147,11 @@ class _Api:
         after, count = _number(request, "after", 0), _number(request, "count", LINES_MAX, LINES_MAX)
         await get_rollout(self._database, request.match_info["id"])
         return _json({"looks": await read_looks(self._database, request.match_info["id"], after, count)})
+
+    async def recorded(self, request: web.Request) -> web.Response:
+        after, count = _number(request, "after", 0), _number(request, "count", RECORDED_MAX, RECORDED_MAX)
+        await get_rollout(self._database, request.match_info["id"])
+        return _json({"looks": await read_recorded(self._database, request.match_info["id"], after, count)})
 
     async def command(self, request: web.Request) -> web.Response:
         body = await _body(request, _Reason)

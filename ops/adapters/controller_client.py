@@ -17,6 +17,7 @@ from yarl import URL
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
 from ops.rollout.record import Release, Rollout
+from ops.rollout.recorded import RecordedLook
 from ops.store.rollouts import JournalLine, Loaded, LookLine
 from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
 
@@ -61,6 +62,11 @@ class _Lines:
 @dataclass(frozen=True)
 class _Looks:
     looks: list[LookLine]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    looks: list[RecordedLook]
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,9 @@ class ControllerClient:
 
     async def looks(self, rollout_id: str, after: int = 0) -> list[LookLine]:
         return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/looks?after={after}", _Looks)).looks
+
+    async def recorded(self, rollout_id: str, after: int = 0) -> list[RecordedLook]:
+        return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/recorded?after={after}", _Recorded)).looks
 
     async def tiers(self) -> dict[str, Loaded]:
         return (await self._call("GET", "/v1/tiers", _Tiers)).tiers

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.canary_afterwards import LastRolloutId
+from ops.cli.canary_afterwards import app as afterwards
 from ops.cli.output import confirm, fail_usage, progress
 from ops.cli.rollout_access import (
     DEFAULT_RUN_DIR,
@@ -27,12 +29,10 @@ from ops.cli.rollout_access import (
 )
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(afterwards)
 
 RolloutId = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the tier's active one.")
-]
-LastRolloutId = Annotated[
-    str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the tier's active one, or else its last.")
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until it ends or waits for somebody.")]
 
@@ -199,7 +199,8 @@ def journal(
 ) -> None:
     """Show who did what, when and why."""
     from ops.cli.rollout_choosing import named_or_last
-    from ops.cli.rollout_showing import list_journal, whole_journal
+    from ops.cli.rollout_recording import whole_journal
+    from ops.cli.rollout_showing import list_journal
 
     access = find_controller(run_dir, controller)
     found = ask(access, lambda client: named_or_last(client, rollout, tier))

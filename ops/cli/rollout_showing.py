@@ -98,13 +98,6 @@ def list_rollouts(rollouts: list[Rollout], json: bool) -> None:
     emit_table("rollouts", ("id", "tier", "release", "state", "started", "took", "by", "why"), rows)
 
 
-async def whole_journal(client: ControllerClient, rollout_id: str) -> list[JournalLine]:
-    lines: list[JournalLine] = []
-    while page := await client.journal(rollout_id, lines[-1].seq if lines else 0):
-        lines += page
-    return lines
-
-
 def list_journal(rollout_id: str, lines: list[JournalLine], json: bool) -> None:
     if json:
         emit_json(JOURNAL_SCHEMA, {"rollout": rollout_id, "lines": [journal_json(line) for line in lines]})

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, inf, log
+from math import exp, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,9 @@ _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
 """Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero."""
 _SHIFT_WEIGHT = 0.5
 """Of a graded event's mixture: what is spent on "all answers are slower"; the rest on "more of them pass this cut"."""
+
+_LOG_E_MAX = 700.0
+"""Just below where a float overflows: looks are kept as JSON, which knows no infinity."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _log_weights(levels: int, alternatives: int) -> Floats:
 
 def _mixed(logs: Floats, log_weights: Floats) -> float:
     mean = float(np.logaddexp.reduce(logs + log_weights))
-    return exp(mean) if mean < 700 else inf
+    return exp(min(mean, _LOG_E_MAX))
 
 
 # --- One rate against a bound -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ops.rollout.decided import Decided, Entry
+from ops.rollout.decided import Decided, Entry, promised
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.record import Release, Rollout, Strategy, TierRecord
 from ops.rollout.states import Event, IllegalTransition, State
@@ -83,8 +83,8 @@ def return_to(
 
 
 def _started(rollout: Rollout, reason: str) -> Entry:
-    digest = {"release": rollout.release.name, "digest": rollout.release.digest, "spec": rollout.plan.spec_digest}
-    return Entry("started", reason, to_state=rollout.state.value, actor=rollout.created_by, payload=dict(digest))
+    actor, state = rollout.created_by, rollout.state.value
+    return Entry("started", reason, to_state=state, actor=actor, payload=promised(rollout))
 
 
 def _require_none_active(active: Rollout | None) -> None:

@@ -157,14 +157,7 @@ class Controller:
             seen = await self._observe(loaded, workers, checks)
             decided = decide(loaded.tier, loaded.active, seen)
             if (decided.tier, decided.rollout) != (loaded.tier, loaded.active) or decided.entries:
-                await save(
-                    around.database,
-                    decided,
-                    term=term,
-                    now=seen.now,
-                    snapshots=seen.snapshots,
-                    webhooks=around.webhooks,
-                )
+                await save(around.database, decided, term=term, now=seen.now, webhooks=around.webhooks)
                 for entry in decided.entries:
                     log.info(entry.kind, tier=tier, transition=entry.event, to=entry.to_state, reason=entry.reason)
             replicas = _Fenced(around.replicas, leadership)

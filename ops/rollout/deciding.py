@@ -82,8 +82,10 @@ def _routed(so_far: Decided, seen: Observation) -> Decided:
     tier, reason = table_in_force(so_far.tier, so_far.rollout, seen)
     if tier == so_far.tier:
         return so_far
-    weights = {route.arm.value: route.weight for route in tier.table.routes} if tier.table else {}
-    entry = Entry("routes", reason, payload={"epoch": tier.epoch, "weights": weights})
+    routes = tier.table.routes if tier.table else ()
+    weights = {route.arm.value: route.weight for route in routes}
+    releases = {route.arm.value: route.release for route in routes}
+    entry = Entry("routes", reason, payload={"epoch": tier.epoch, "weights": weights, "releases": releases})
     return replace(so_far, tier=tier, entries=(*so_far.entries, entry) if reason else so_far.entries)
 
 

@@ -8,52 +8,76 @@ from msgspec.structs import replace as with_fields
 
 from ops.judge.counting import Difference, difference
 from ops.judge.judging import look
-from ops.judge.model import Decision, Look, Situation
+from ops.judge.model import Decision, JudgeState, Look, Situation
 from ops.judge.wording import summary
 from ops.rollout.decided import Decided
 from ops.rollout.observing import Observation
-from ops.rollout.plan import Then
+from ops.rollout.plan import JUDGE_VERSION, AnalysisPlan, Then
 from ops.rollout.record import Rollout
+from ops.rollout.recorded import Told, chained
 from ops.rollout.sharing import canary_count, reference_arm
 from ops.rollout.states import Event, State
-from serving.contract import Arm
+from serving.contract import Arm, CounterSnapshot, Levels
 
 
 def look_at(so_far: Decided, seen: Observation) -> Decided:
     rollout = so_far.running
-    judge, answer = look(rollout.judge, _found(so_far, seen), _situation(so_far, seen.now), rollout.plan.analysis)
+    told = _told(so_far, seen)
+    judge, answer = take(rollout.judge, told, rollout.plan.analysis)
     blind = answer.decision is Decision.BLIND
+    number, digest = rollout.looks + 1, chained(rollout.looks_digest, told)
     so_far = so_far.changed(
         judge=judge,
-        looks=rollout.looks + 1,
+        looks=number,
+        looks_digest=digest,
         looked_at=seen.now,
         blind_since=(rollout.blind_since if rollout.blind_since is not None else seen.now) if blind else None,
     )
-    return _followed(replace(so_far, look=answer), answer, seen)
+    followed = _followed(replace(so_far, look=answer, told=told), answer, seen)
+    return followed.citing(len(so_far.entries), {"look": number, "looks_digest": digest})
 
 
-def _found(so_far: Decided, seen: Observation) -> Difference:
-    rollout, tier = so_far.running, so_far.tier
+def take(state: JudgeState, told: Told, plan: AnalysisPlan) -> tuple[JudgeState, Look]:
+    """The judge's look at what it is told. Live and in a replay this is the same."""
     found = difference(
-        rollout.judge.bases,
-        # What is measured is for cutting levels and for people; kept with the bases it would only swell the record.
-        [with_fields(snapshot, measured=()) for snapshot in seen.snapshots],
-        workers=seen.worker_names,
-        tier=rollout.tier,
-        epoch=tier.epoch,
-        now=seen.now,
-        age_seconds_max=rollout.plan.analysis.samples_age_seconds_max,
+        state.bases,
+        told.snapshots,
+        workers=told.workers,
+        tier=told.tier,
+        epoch=told.situation.epoch,
+        now=told.at,
+        age_seconds_max=plan.samples_age_seconds_max,
     )
-    lacking = [name for name in seen.lacking(tier.table) if name not in seen.unreachable]
-    if not lacking:
-        return found
-    # The weight believed is the one observed: nothing is read while a worker follows another table.
-    reason = f"{', '.join(lacking)} not yet on epoch {tier.epoch}"
-    bases = found.bases if found.blind else dict(rollout.judge.bases)
-    return Difference({}, bases, (*found.blind, reason))
+    if told.elsewhere:
+        # The weight believed is the one observed: nothing is read while a worker follows another table.
+        reason = f"{', '.join(told.elsewhere)} not yet on epoch {told.situation.epoch}"
+        bases = found.bases if found.blind else dict(state.bases)
+        found = Difference({}, bases, (*found.blind, reason))
+    return look(state, found, told.situation, plan)
 
 
-def _situation(so_far: Decided, now: float) -> Situation:
+def _told(so_far: Decided, seen: Observation) -> Told:
+    rollout, tier = so_far.running, so_far.tier
+    return Told(
+        at=seen.now,
+        tier=rollout.tier,
+        situation=_situation(so_far, seen),
+        workers=seen.worker_names,
+        elsewhere=tuple(name for name in seen.lacking(tier.table) if name not in seen.unreachable),
+        unreachable=dict(seen.unreachable),
+        # What is measured is for cutting levels and for people, the other tiers' cells for their own rollouts; kept with
+        # the bases they would only swell the record.
+        snapshots=tuple(_of_tier(snapshot, rollout.tier) for snapshot in seen.snapshots),
+        judge_version=JUDGE_VERSION,
+    )
+
+
+def _of_tier(snapshot: CounterSnapshot, tier: str) -> CounterSnapshot:
+    cells = tuple(cell for cell in snapshot.cells if cell.tier == tier)
+    return with_fields(snapshot, cells=cells, measured=())
+
+
+def _situation(so_far: Decided, seen: Observation) -> Situation:
     rollout, plan = so_far.running, so_far.running.plan
     served = rollout.served_step or 0
     step = plan.steps[served]
@@ -66,10 +90,19 @@ def _situation(so_far: Decided, now: float) -> Situation:
         reference=reference,
         canary_replicas=canary,
         reference_replicas=canary if reference is Arm.BASELINE else len(stable.replicas) if stable else 0,
-        seconds_in_step=now - rollout.step_since,
+        seconds_in_step=seen.now - rollout.step_since,
         step_seconds_min=_step_seconds_min(rollout),
-        levels=rollout.levels,
+        levels=_levels_of(rollout, seen),
     )
+
+
+def _levels_of(rollout: Rollout, seen: Observation) -> dict[str, dict[str, Levels]]:
+    """Of the cells in which anything was counted: of the others the judge, and the look's record, need none."""
+    counted = {(cell.task_class, cell.stratum) for snapshot in seen.snapshots for cell in snapshot.cells}
+    return {
+        task_class: {stratum: levels for stratum, levels in strata.items() if (task_class, stratum) in counted}
+        for task_class, strata in rollout.levels.items()
+    }
 
 
 def _step_seconds_min(rollout: Rollout) -> float:

@@ -112,6 +112,8 @@ class Rollout:
     """How many of the step's answers its levels were cut from."""
     judge: JudgeState = field(default_factory=JudgeState)
     looks: int = 0
+    looks_digest: str = ""
+    """Over what the judge was told at all of them (``ops.rollout.recorded``)."""
     looked_at: float = 0.0
     blind_since: float | None = None
     needs_resume: bool = False

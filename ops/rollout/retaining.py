@@ -26,8 +26,9 @@ async def retain(controller: Controller, journal_days: float) -> None:
     while True:
         if controller.leadership is not None:
             try:
-                await forget_answers(database, time.time() - ANSWERS_KEPT_SECONDS)
-                gone = await forget_before(database, time.time() - journal_days * _DAY_SECONDS)
+                now = time.time()
+                await forget_answers(database, now - ANSWERS_KEPT_SECONDS)
+                gone = await forget_before(database, now - journal_days * _DAY_SECONDS, now)
                 if gone:
                     log.info("forgotten", lines=gone, older_than_days=journal_days)
             except StoreError as e:

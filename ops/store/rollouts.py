@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from ops.rollout.states import ENDED
 from ops.store.database import Connection, Database
 from ops.store.errors import Conflict, NotFound
 from ops.store.leadership import require_term
+from ops.store.looks import write_look
 from ops.store.records import from_json, to_json
-from serving.contract import CounterSnapshot
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ async def save(
     *,
     term: int,
     now: float,
-    snapshots: Iterable[CounterSnapshot] = (),
     webhooks: Collection[str] = (),
 ) -> None:
     """Records, journal, look and the webhooks to call, in one transaction, if ``term`` still leads.
@@ -90,7 +89,7 @@ async def save(
         for entry in decided.entries:
             await write_entry(connection, tier.tier, rollout.id if rollout else None, entry, now, webhooks)
         if rollout and decided.look:
-            await _save_look(connection, rollout, decided.look, now, snapshots)
+            await write_look(connection, rollout, decided.look, decided.told, now)
 
 
 async def _save_rollout(connection: Connection, rollout: Rollout) -> None:
@@ -136,32 +135,6 @@ async def write_entry(
         await connection.execute(
             "INSERT INTO deliveries (seq, webhook, due_at) VALUES (%s, %s, %s)", (row[0], webhook, now)
         )
-
-
-async def _save_look(
-    connection: Connection, rollout: Rollout, look: Look, now: float, snapshots: Iterable[CounterSnapshot]
-) -> None:
-    raw = [
-        {
-            "worker": snapshot.worker,
-            "instance": snapshot.instance,
-            "at": snapshot.at_unix_seconds,
-            "cells": [cell for cell in snapshot.cells if cell.tier == rollout.tier],
-        }
-        for snapshot in snapshots
-    ]
-    await connection.execute(
-        "INSERT INTO looks (rollout, number, at, step, decision, look, snapshots) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (
-            rollout.id,
-            rollout.looks,
-            now,
-            rollout.served_step if rollout.served_step is not None else rollout.step,
-            look.decision.value,
-            to_json(look),
-            to_json(raw),
-        ),
-    )
 
 
 async def get_rollout(database: Database, rollout_id: str) -> Rollout:

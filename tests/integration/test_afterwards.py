@@ -1,0 +1,79 @@
+"""Rollouts on a whole stack, looked back at: replayed from the database and from a file, and after somebody meddled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ops.rollout.states import State
+
+pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="package")]
+
+
+async def replayed(service: Any, what: object) -> tuple[int, dict[str, Any]]:
+    code, out, err = await service.ops("canary", "replay", str(what), "--json")
+    assert out, err
+    return code, json.loads(out)
+
+
+async def test_a_rollout_with_a_killed_worker_and_a_suspension_comes_out_as_it_was(
+    service: Any, tmp_path: Path
+) -> None:
+    async with service.load():
+        rollout = await service.start("replayed", seed=41)
+        await service.reaches(rollout, State.ANALYSING, step=0)
+        service.kill("gateway-0")
+        await service.reaches(rollout, State.ANALYSING, step=1)
+        await service.kill_for_good("controller")
+        await service.eventually(lambda: none_on_a_lease(service), "the leases do not run out")
+        await service.back("controller")
+        await service.reaches(rollout, State.ANALYSING, step=1)
+        code, answer = await replayed(service, rollout.id)
+        assert code == 0, answer  # while it runs
+        await service.reaches(rollout, State.PROMOTED)
+    journal = [line.entry.to_state for line in await service.client.journal(rollout.id)]
+    assert "suspended" in journal
+    looks = await service.client.looks(rollout.id)
+    assert any(line.look.decision == "blind" for line in looks)
+    code, answer = await replayed(service, rollout.id)
+    assert (code, answer["verdict"]["outcome"]) == (0, "pass"), answer
+    assert answer["looks"] == len(looks)
+
+    file = tmp_path / "rollout.json.gz"
+    code, _, err = await service.ops("canary", "export", rollout.id, "-o", str(file))
+    assert code == 0, err
+    assert service.secrets.admin_key.encode() not in file.read_bytes()
+    code, from_file = await replayed(service, file)
+    assert (code, from_file) == (0, answer)
+
+
+async def none_on_a_lease(service: Any) -> bool:
+    return all(held.state == "lease_expired" for held in await service.tables())
+
+
+async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_sample(service: Any) -> None:
+    async with service.load():
+        rollout = await service.start("replayed-bad", seed=42)
+        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.harm_canary(error_rate=1.0)
+        ended = await service.reaches(rollout, State.ROLLED_BACK)
+    code, answer = await replayed(service, rollout.id)
+    assert code == 0, answer
+    assert answer["verdict"]["evidence"][1]["values"]["roll_back"] == 1
+    with psycopg.connect(service.state.database_url_with(service.secrets.database_password)) as connection:
+        meddle = (
+            "UPDATE looks SET snapshots = jsonb_set(snapshots, '{0,cells,0,assigned}', '999999') "
+            "WHERE rollout = %s AND number = %s"
+        )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="what was recorded stays as it was"):
+            connection.execute(meddle, (rollout.id, ended.looks))
+        connection.rollback()
+        connection.execute("SET session_replication_role = replica")  # as the owner of the database can
+        assert connection.execute(meddle, (rollout.id, ended.looks)).rowcount == 1
+    code, answer = await replayed(service, rollout.id)
+    assert code == 1
+    assert f"look {ended.looks}: the samples are not those" in answer["verdict"]["evidence"][0]["text"]
