@@ -33,6 +33,7 @@ import uvloop
 
 from serving.contract import (
     Arm,
+    BadEvent,
     ClassConfig,
     Endpoint,
     LimitsConfig,
@@ -42,7 +43,6 @@ from serving.contract import (
     StrataConfig,
     TaskConfig,
     TaskKind,
-    Threshold,
     TierConfig,
 )
 
@@ -59,14 +59,16 @@ ADMIN_KEY = "benchmark-admin-key"
 MODEL = "gratefulgpt-7b"
 PATH = "/v1/chat/completions"
 
+WORDS = b"".join(b"word%d " % i for i in range(50))
+"""They differ, as an answer's do: one that says the same over and over is another case."""
 ANSWER = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gratefulgpt-7b","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"%s"},"logprobs":null,"finish_reason":"stop"}],'
-    b'"usage":{"prompt_tokens":60,"total_tokens":110,"completion_tokens":50}}' % (b"word " * 50)
+    b'"usage":{"prompt_tokens":60,"total_tokens":110,"completion_tokens":50}}' % WORDS
 )
 EVENT = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gratefulgpt-7b",'
-    b'"choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}]}\n\n'
+    b'"choices":[{"index":0,"delta":{"content":" word%d"},"logprobs":null,"finish_reason":null}]}\n\n'
 )
 LAST = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gratefulgpt-7b","choices":[],'
@@ -99,8 +101,8 @@ async def upstream(scope, receive, send) -> None:  # type: ignore[no-untyped-def
         return
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for _ in range(EVENTS):
-        await send({"type": "http.response.body", "body": EVENT, "more_body": True})
+    for i in range(EVENTS):
+        await send({"type": "http.response.body", "body": EVENT % i, "more_body": True})
         await asyncio.sleep(EVENT_GAP_SECONDS)
     await send({"type": "http.response.body", "body": LAST})
 
@@ -175,7 +177,7 @@ class Client(asyncio.Protocol):
             return
         good = self._buffer.startswith(b"HTTP/1.1 200")
         if self._streamed:
-            good = good and self._buffer.count(b'"content":" word"') == EVENTS and b"data: [DONE]" in self._buffer
+            good = good and self._buffer.count(b'"content":" word') == EVENTS and b"data: [DONE]" in self._buffer
         self.answered += good
         self.wrong += not good
         self._buffer.clear()
@@ -271,19 +273,25 @@ def gateway_config() -> ServingConfig:
         limits=LimitsConfig(1_048_576, 10.0, 65_536, 2048, 100, 5.0, 2.0, 2, 30.0, 8),
         latency_bounds_seconds=(0.01, 0.1, 0.5, 1.0, 2.0, 10.0),
         first_token_bounds_seconds=(0.01, 0.1, 0.5, 1.0),
+        token_interval_bounds_seconds=(0.001, 0.005, 0.02, 0.1),
     )
 
 
 def push_table(admin_port: int, upstream_url: str) -> None:
-    """A rollout in progress: a canary with 5 %, thresholds, a lease."""
+    """A rollout in progress: a canary with 5 %, levels of all graded events, a lease."""
     endpoint = (Endpoint("replica", upstream_url),)
-    threshold = Threshold(0.5, 0.25)
+    levels = {
+        BadEvent.SLOW: (0.05, 0.1, 0.2, 0.5),
+        BadEvent.SLOW_FIRST_TOKEN: (0.01, 0.05, 0.1, 0.25),
+        BadEvent.SLOW_TOKENS: (0.001, 0.002, 0.005, 0.01),
+        BadEvent.OUTPUT_LENGTH: (20.0, 50.0, 60.0, 100.0),
+    }
     table = RoutingTable(
         tier="production",
         epoch=1,
         routes=(Route(Arm.STABLE, "r1", 9_500, endpoint, "v1"), Route(Arm.CANARY, "r2", 500, endpoint, "v1")),
         lease_seconds=3600,
-        thresholds={"generation": {"p0o1": threshold, "p1o1": threshold}},
+        levels={"generation": {"p0o1": levels, "p1o1": levels}},
     )
     connection = http.client.HTTPConnection("127.0.0.1", admin_port, timeout=5)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}

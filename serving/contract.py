@@ -177,6 +177,8 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_bounds_seconds: tuple[float, ...]
     """Upper bounds of the request latency histogram, rising; they include every class's target."""
     first_token_bounds_seconds: tuple[float, ...]
+    token_interval_bounds_seconds: tuple[float, ...]
+    """Far finer than the first token's: an engine makes tokens some milliseconds apart."""
 
 
 # --- The routing table ------------------------------------------------------------------------------------------

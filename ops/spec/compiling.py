@@ -37,6 +37,7 @@ def compile_serving(spec: Spec) -> ServingConfig:
         limits=LimitsConfig(**spec.api.limits.model_dump()),
         latency_bounds_seconds=_seconds(spec.measuring.latency_bounds_ms),
         first_token_bounds_seconds=_seconds(spec.measuring.first_token_bounds_ms),
+        token_interval_bounds_seconds=_seconds(spec.measuring.token_interval_bounds_ms),
     )
 
 

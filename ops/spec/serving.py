@@ -113,4 +113,6 @@ class Measuring(Part):
     latency_bounds_ms: MillisecondBounds
     """Upper bounds of the latency histograms, rising; every class's target is one of them."""
     first_token_bounds_ms: MillisecondBounds
+    token_interval_bounds_ms: MillisecondBounds
+    """Mean time between a stream's tokens."""
     strata: Strata

@@ -1,7 +1,7 @@
 """One request on its way: its deadlines, what went wrong with it, and how it is stopped.
 
-Bad events are counted when they become certain: one timer per request walks through its deadlines, so a request
-that hangs is counted as slow while it hangs.
+Bad events and levels are counted when they become certain: one timer per request walks through its deadlines, so a
+request that hangs is on its last level while it hangs. All others find their level at the end, or when content comes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from serving.contract import Arm, BadEvent, ClassConfig, TaskConfig, Threshold
+from serving.contract import Arm, BadEvent, ClassConfig, Levels, TaskConfig
 from serving.gateway.counting import Cell, CellKey, Counters
 from serving.gateway.scanning import Usage
 
 Deadline = tuple[float, BadEvent | None]
 """How long after its arrival, and what is certain then. None: the gateway gives up."""
+TOKENS_WITH_INTERVALS_MIN = 2
+"""An answer of fewer has no time between tokens."""
 KINDS_OF_DEADLINES_MAX = 1024
 """Classes by strata by epochs kept by streamed or not; far more than any spec has."""
 
@@ -31,13 +33,13 @@ class Stop(Enum):
 
 
 @lru_cache(KINDS_OF_DEADLINES_MAX)
-def deadlines(limits: ClassConfig, threshold: Threshold | None, streamed: bool) -> tuple[Deadline, ...]:
-    """The deadlines of a request, the latest first."""
+def deadlines(limits: ClassConfig, slow_after: float | None, first_token_after: float | None) -> tuple[Deadline, ...]:
+    """The deadlines of a request, the latest first; after the last two it is certain that it falls on a last level."""
     found: list[Deadline] = [(limits.target_seconds, BadEvent.OVER_TARGET), (limits.timeout_seconds, None)]
-    if threshold is not None:
-        found.append((threshold.latency_seconds, BadEvent.SLOW))
-        if streamed:
-            found.append((threshold.first_token_seconds, BadEvent.SLOW_FIRST_TOKEN))
+    if slow_after is not None:
+        found.append((slow_after, BadEvent.SLOW))
+    if first_token_after is not None:
+        found.append((first_token_after, BadEvent.SLOW_FIRST_TOKEN))
     return tuple(sorted(found, key=_when, reverse=True))
 
 
@@ -52,12 +54,15 @@ class Exchange:
         "_clock",
         "_counters",
         "_deadlines",
+        "_first_token_open",
         "_pending",
+        "_slow_open",
         "_task",
         "_timer",
         "arm",
         "arrived",
         "cell",
+        "client_erred",
         "epoch",
         "events",
         "first_content_at",
@@ -73,6 +78,7 @@ class Exchange:
         "task",
         "tier",
         "usage",
+        "whole",
     )
 
     def __init__(
@@ -97,11 +103,18 @@ class Exchange:
         self.status = 0
         self.first_content_at: float | None = None
         self.usage: Usage | None = None
+        self.whole = False
+        """The engine's answer came with status 200 and to its end, whatever it says."""
+        self.client_erred = False
+        """The engine's answer is that the request is wrong."""
         self.events: list[BadEvent] = []
         self.stopped: Stop | None = None
         self._counters = counters
         self._clock = clock
         self._deadlines: tuple[Deadline, ...] = ()
+        self._slow_open = False
+        """The level of SLOW is still to be counted."""
+        self._first_token_open = False
         self._pending = 0
         """How many of the deadlines have not passed."""
         self._timer: asyncio.TimerHandle | None = None
@@ -121,14 +134,19 @@ class Exchange:
     def client_left(self) -> None:
         self.stop(Stop.CLIENT_LEFT)
 
-    def assign(self, arm: Arm, release: str, key: CellKey, limits: ClassConfig, threshold: Threshold | None) -> None:
+    def assign(self, arm: Arm, release: str, key: CellKey, limits: ClassConfig, levels: Levels) -> None:
         """From here on the request belongs to an arm, and whatever happens to it is counted there."""
         self.arm, self.release, self.key, self.epoch = arm, release, key, key[2]
+        slow_after = first_token_after = None
         if not self.synthetic:
-            self.cell = self._counters.cell(key)
-            self.cell.assigned += 1
-            self.cell.streamed += self.streamed
-        self._deadlines = deadlines(limits, threshold, self.streamed)
+            cell = self.cell = self._counters.cell(key, levels)
+            cell.assigned += 1
+            cell.streamed += self.streamed
+            slow_after = cell.last_cut(BadEvent.SLOW)
+            first_token_after = cell.last_cut(BadEvent.SLOW_FIRST_TOKEN) if self.streamed else None
+            self._slow_open = slow_after is not None
+            self._first_token_open = first_token_after is not None
+        self._deadlines = deadlines(limits, slow_after, first_token_after)
         self._pending = len(self._deadlines)
         self._set_timer()
 
@@ -143,9 +161,9 @@ class Exchange:
     def content_came(self) -> None:
         """The first content arrived from the engine."""
         self.first_content_at = now = self._clock()
-        seconds = now - self.arrived
-        if any(event is BadEvent.SLOW_FIRST_TOKEN and after <= seconds for after, event in self._deadlines):
-            self.mark(BadEvent.SLOW_FIRST_TOKEN)
+        if self._first_token_open and self.cell is not None:
+            self._first_token_open = False
+            self.cell.count_level(BadEvent.SLOW_FIRST_TOKEN, now - self.arrived)
 
     def stop(self, why: Stop) -> None:
         """Ends the request from outside: its task is cancelled, and finds the reason in ``stopped``."""
@@ -160,8 +178,8 @@ class Exchange:
         self._task.uncancel()
         return True
 
-    def finish(self, complete: bool) -> None:
-        """The request is over. ``complete``: the client was sent a whole answer of status 200."""
+    def finish(self) -> None:
+        """The request is over."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -172,9 +190,35 @@ class Exchange:
         self._pass_deadlines(now)
         if self.cell is not None:
             self.cell.finished += 1
-            if complete:
-                first = self.first_content_at if self.streamed else None
-                self.cell.observe(now - self.arrived, None if first is None else first - self.arrived)
+            if self.stopped is not Stop.CLIENT_LEFT and not self.client_erred:
+                if self.whole and BadEvent.FAILED not in self.events:
+                    self._measure(self.cell, now)
+                else:
+                    self._never_came(self.cell)
+
+    def _measure(self, cell: Cell, now: float) -> None:
+        """The answer came: what it showed is recorded, and where no level of it was counted yet, it is now."""
+        first = self.first_content_at if self.streamed else None
+        tokens = None if self.usage is None else self.usage.completion_tokens
+        seconds = now - self.arrived
+        cell.observe(BadEvent.SLOW, seconds)
+        if self._slow_open:
+            cell.count_level(BadEvent.SLOW, seconds)
+        if first is not None:
+            cell.observe(BadEvent.SLOW_FIRST_TOKEN, first - self.arrived)
+            if tokens is not None and tokens >= TOKENS_WITH_INTERVALS_MIN:
+                interval = (now - first) / (tokens - 1)
+                cell.observe(BadEvent.SLOW_TOKENS, interval)
+                cell.count_level(BadEvent.SLOW_TOKENS, interval)
+        if tokens is not None:
+            cell.observe(BadEvent.OUTPUT_LENGTH, tokens)
+            cell.count_level(BadEvent.OUTPUT_LENGTH, tokens)
+
+    def _never_came(self, cell: Cell) -> None:
+        if self._slow_open:
+            cell.count_last_level(BadEvent.SLOW)
+        if self._first_token_open:
+            cell.count_last_level(BadEvent.SLOW_FIRST_TOKEN)
 
     def _set_timer(self) -> None:
         delay = self.arrived + self._deadlines[self._pending - 1][0] - self._clock()
@@ -189,13 +233,26 @@ class Exchange:
             self._set_timer()
 
     def _pass_deadlines(self, now: float) -> bool:
-        """Marks what is certain by ``now``; True if the time to give up has come."""
+        """Counts what is certain by ``now``; True if the time to give up has come.
+
+        A value at a cut lies below it, so a deadline has passed only when its time lies behind.
+        """
         seconds = now - self.arrived
-        while self._pending and self._deadlines[self._pending - 1][0] <= seconds:
+        while self._pending and self._deadlines[self._pending - 1][0] < seconds:
             self._pending -= 1
             event = self._deadlines[self._pending][1]
             if event is None:
                 return True
-            if event is not BadEvent.SLOW_FIRST_TOKEN or self.first_content_at is None:
+            if event is BadEvent.OVER_TARGET:
                 self.mark(event)
+            elif event is BadEvent.SLOW:
+                self._slow_open = self._closed(event, self._slow_open)
+            else:
+                self._first_token_open = self._closed(event, self._first_token_open)
+        return False
+
+    def _closed(self, event: BadEvent, is_open: bool) -> bool:
+        """Counts the last level, unless one was counted. False: none is to be counted any more."""
+        if is_open and self.cell is not None:
+            self.cell.count_last_level(event)
         return False

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 
@@ -16,6 +16,7 @@ from serving.contract import (
     SYNTHETIC_HEADER,
     WEIGHT_TOTAL,
     BadEvent,
+    Levels,
     ServingConfig,
     TaskConfig,
     TaskKind,
@@ -43,6 +44,7 @@ _REQUEST_ID, _SESSION, _SYNTHETIC = (
     name.encode() for name in (REQUEST_ID_HEADER, SESSION_HEADER, SYNTHETIC_HEADER)
 )
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+NO_LEVELS: Mapping[str, Levels] = {}
 CLIENT_LEFT_STATUS = 499
 """What the log and the counters say when nobody was there to be answered (nginx's number for it)."""
 
@@ -69,10 +71,9 @@ class Inference:
         exchange = Exchange(task, self._request_id(given), synthetic, self.counters, self.clock)
         headers = [(_REQUEST_ID, exchange.request_id.encode())]
         connection = connection_of(scope)
-        complete = False
         begun = exchange.arrived
         try:
-            complete = await self._answer(exchange, connection, given, receive, send, headers)
+            await self._answer(exchange, connection, given, receive, send, headers)
         except Problem as e:
             await self._refuse(exchange, e, send, headers)
         except ClientLeft:
@@ -87,7 +88,7 @@ class Inference:
             await self._refuse(exchange, errors.unexpected(), send, headers)
         finally:
             connection.watch(None)
-            exchange.finish(complete)
+            exchange.finish()
             self._account(exchange)
             self.log.add(exchange, time.time(), self.clock() - begun)
 
@@ -99,7 +100,7 @@ class Inference:
         receive: Receive,
         send: Send,
         headers: Headers,
-    ) -> bool:
+    ) -> None:
         task, limits = exchange.task, self.config.limits
         if not connection.body_is_here:
             exchange.await_body(limits.body_read_timeout_seconds)
@@ -115,9 +116,10 @@ class Inference:
             arm = self._assign(exchange, plan, asked, given)
             headers.extend(arm.headers)
             if isinstance(asked, Asked):
-                return await passthrough.forward(self.upstream, exchange, arm, task.path, asked, headers, send)
-            asking = self._asking(task, arm, asked)
-            return await task_answer.answer(self.upstream, exchange, arm, asking, headers, send)
+                await passthrough.forward(self.upstream, exchange, arm, task.path, asked, headers, send)
+            else:
+                asking = self._asking(task, arm, asked)
+                await task_answer.answer(self.upstream, exchange, arm, asking, headers, send)
         finally:
             self.admission.leave()
 
@@ -145,9 +147,9 @@ class Inference:
         arm = choose_arm(plan.choices, point)
         task_class = exchange.task.task_class
         label = stratum(self.config.strata, asked.prompt_chars, asked.output_tokens)
-        threshold = plan.thresholds.get(task_class, {}).get(label)
+        cuts = plan.levels.get(task_class, NO_LEVELS).get(label, {})
         key = (asked.tier, arm.arm, plan.epoch, task_class, label)
-        exchange.assign(arm.arm, arm.release, key, self.config.classes[task_class], threshold)
+        exchange.assign(arm.arm, arm.release, key, self.config.classes[task_class], cuts)
         return arm
 
     def _asking(self, task: TaskConfig, arm: ArmPlan, asked: TaskAsked) -> task_answer.Asking:
@@ -179,13 +181,14 @@ class Inference:
         if exchange.stopped is Stop.BODY_TOO_SLOW:
             await self._refuse(exchange, too_slow(self.config.limits), send, headers)
             return
-        exchange.mark(BadEvent.FAILED)
+        exchange.mark(BadEvent.UNANSWERED)
         seconds = self.config.classes[exchange.task.task_class].timeout_seconds
         if exchange.started:
             if exchange.streamed:
                 await send({"type": "http.response.body", "body": passthrough.STREAM_TIMEOUT})
             return
-        problem = Problem(504, "timeout", f"the engine gave no answer within {seconds:g} s", limit="timeout_seconds")
+        message = f"the engine gave no answer within {seconds:g} s"
+        problem = EngineFailed(504, "timeout", message, BadEvent.UNANSWERED, limit="timeout_seconds")
         await self._refuse(exchange, problem, send, headers)
 
     def _account(self, exchange: Exchange) -> None:

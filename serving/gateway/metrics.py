@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from serving import contract
-from serving.contract import RouteState
+from serving.contract import BadEvent, RouteState
 from serving.gateway.admission import Admission
 from serving.gateway.counting import Cell, Counters, Histogram
 from serving.gateway.request_log import RequestLog
@@ -19,6 +19,13 @@ from serving.gateway.routes import Routes
 
 CELL_LABELS = ("tier", "arm", "epoch", "task_class", "stratum")
 CONTENT_TYPE = (b"content-type", CONTENT_TYPE_LATEST.encode())
+
+HISTOGRAMS = {
+    BadEvent.SLOW: (contract.METRIC_LATENCY, "From arrival to the last byte of whole answers."),
+    BadEvent.SLOW_FIRST_TOKEN: (contract.METRIC_FIRST_TOKEN, "From arrival to the first content of whole streams."),
+    BadEvent.SLOW_TOKENS: (contract.METRIC_TOKEN_INTERVAL, "Mean time between a whole stream's tokens."),
+    BadEvent.OUTPUT_LENGTH: (contract.METRIC_OUTPUT_TOKENS, "Tokens of whole answers, as engines told."),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class WorkerCollector(Collector):
         this = (self.worker, self.instance)
         yield _gauge(contract.METRIC_INSTANCE, "This worker.", ("worker", "instance"), [(this, 1)])
         yield from self._cells()
-        yield from self._timings()
+        yield from self._measured()
         yield from self._answers()
         yield _gauge(contract.METRIC_IN_FLIGHT, "Requests that hold a slot.", (), [((), self.admission.in_flight)])
         yield _gauge(contract.METRIC_QUEUED, "Requests that wait for a slot.", (), [((), self.admission.queued)])
@@ -56,20 +63,21 @@ class WorkerCollector(Collector):
             yield _counter(name, text, CELL_LABELS, [(labels, value(cell)) for labels, cell in cells])
         bad = [((*labels, event), count) for labels, cell in cells for event, count in cell.bad.items()]
         yield _counter(contract.METRIC_BAD, "Bad events, one of a kind per request.", (*CELL_LABELS, "event"), bad)
+        levels = [
+            ((*labels, event, str(level)), count)
+            for labels, cell in cells
+            for event, counts in cell.levels.items()
+            for level, count in enumerate(counts)
+        ]
+        text = "Requests by the level of a graded event."
+        yield _counter(contract.METRIC_LEVEL, text, (*CELL_LABELS, "event", "level"), levels)
 
-    def _timings(self) -> Iterator[Metric]:
-        labels = ("tier", "arm", "task_class")
-        latency = HistogramMetricFamily(
-            contract.METRIC_LATENCY, "From arrival to the last byte of whole answers.", labels=labels
-        )
-        first = HistogramMetricFamily(
-            contract.METRIC_FIRST_TOKEN, "From arrival to the first content of whole streams.", labels=labels
-        )
-        for key, timings in self.counters.coarse.items():
-            latency.add_metric(key, *_buckets(timings.latency))
-            first.add_metric(key, *_buckets(timings.first_token))
-        yield latency
-        yield first
+    def _measured(self) -> Iterator[Metric]:
+        for event, (name, text) in HISTOGRAMS.items():
+            family = HistogramMetricFamily(name, text, labels=("tier", "arm", "task_class"))
+            for key, measured in self.counters.coarse.items():
+                family.add_metric(key, *_buckets(measured[event]))
+            yield family
 
     def _answers(self) -> Iterator[Metric]:
         counters = self.counters
@@ -129,4 +137,4 @@ def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound == float("inf") else repr(bound), float(total)))
-    return buckets, histogram.total_seconds
+    return buckets, histogram.total

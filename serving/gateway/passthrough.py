@@ -15,26 +15,31 @@ from serving.gateway.upstream import Upstream, raise_for_status, read_answer
 
 async def forward(
     upstream: Upstream, exchange: Exchange, arm: ArmPlan, path: str, asked: Asked, headers: Headers, send: Send
-) -> bool:
-    """True if the client was sent a whole answer of status 200. Raises EngineFailed before the first byte."""
+) -> None:
+    """Raises EngineFailed before the first byte."""
     with await upstream.ask(arm, path, asked.body, exchange.request_id) as response:
         if asked.streamed and response.status == 200:
-            return await _stream(response, exchange, asked, headers, send)
+            await _stream(response, exchange, asked, headers, send)
+            return
         body = await read_answer(response)
         raise_for_status(response.status, client_may_err=True)
         exchange.status = response.status
         if response.status == 200:
+            exchange.whole = True
             exchange.usage = usage_of_answer(body)
-            if not Scan(streamed=False).feed(body):
-                exchange.mark(BadEvent.EMPTY)
+            scan = Scan(streamed=False)
+            scan.feed(body)
+            _judge(exchange, scan)
+        else:
+            exchange.client_erred = True
+            exchange.mark(BadEvent.REFUSED)
         exchange.started = True
         await send_body(send, response.status, body, JSON_TYPE, headers)
-        return response.status == 200
 
 
 async def _stream(
     response: aiohttp.ClientResponse, exchange: Exchange, asked: Asked, headers: Headers, send: Send
-) -> bool:
+) -> None:
     exchange.status = 200
     exchange.started = True
     await send({"type": "http.response.start", "status": 200, "headers": [STREAM_TYPE, *headers]})
@@ -53,20 +58,31 @@ async def _stream(
     except aiohttp.ClientError:
         pass  # the end mark tells whether anything is missing
     exchange.usage = scan.usage()
-    return await end_stream(exchange, scan, send, stripper.rest() if stripper else b"")
+    await end_stream(exchange, scan, send, stripper.rest() if stripper else b"")
 
 
-async def end_stream(exchange: Exchange, scan: Scan, send: Send, rest: bytes) -> bool:
-    """Judges a stream that has ended, and ends the client's. True if it was whole."""
+async def end_stream(exchange: Exchange, scan: Scan, send: Send, rest: bytes) -> None:
+    """Judges a stream that has ended, and ends the client's."""
     if scan.errored:
         exchange.mark(BadEvent.FAILED)
     elif not scan.done:
         exchange.mark(BadEvent.CUT)
         rest += STREAM_CUT
+    else:
+        exchange.whole = True
+        _judge(exchange, scan)
+    await send({"type": "http.response.body", "body": rest})
+
+
+def _judge(exchange: Exchange, scan: Scan) -> None:
+    """Marks what a whole answer says, or does not say."""
+    scan.end()
+    if scan.refused:
+        exchange.mark(BadEvent.REFUSED)
     elif not scan.has_content:
         exchange.mark(BadEvent.EMPTY)
-    await send({"type": "http.response.body", "body": rest})
-    return scan.done and not scan.errored
+    if scan.repeated:
+        exchange.mark(BadEvent.REPEATED)
 
 
 STREAM_CUT = (

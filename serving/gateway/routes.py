@@ -19,12 +19,12 @@ from serving.contract import (
     Ack,
     Arm,
     ForceStable,
+    Levels,
     Refusal,
     Renewal,
     Route,
     RouteState,
     RoutingTable,
-    Threshold,
     TierState,
     WorkerState,
 )
@@ -77,7 +77,8 @@ class Plan:
     """Upper bound of the weight, rising, and arm."""
     session_salt: str | None
     """None: assignment by request."""
-    thresholds: Mapping[str, Mapping[str, Threshold]]
+    levels: Mapping[str, Mapping[str, Levels]]
+    """By task class, then stratum."""
     lease_until: float | None
     template_version: str
     """Stable's: what a request must look like does not depend on the arm that it will get."""
@@ -193,7 +194,7 @@ class Routes:
             route.counted_epoch,
             tuple(choices),
             route.table.salt if by_session else None,
-            route.table.thresholds if route.followed else {},
+            route.table.levels if route.followed else {},
             route.lease_until if route.state is RouteState.ACTIVE else None,
             route.table.route(Arm.STABLE).template_version,
         )

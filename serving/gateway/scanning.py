@@ -1,4 +1,4 @@
-"""What an engine's answer holds, found in its bytes without decoding them: content, end mark, error, usage.
+"""What an engine's answer holds, found in its bytes without decoding them: words, refusal, end mark, error, usage.
 
 A quote inside a JSON string is always escaped, so a bare ``"content":"`` can only be the key itself.
 """
@@ -9,8 +9,12 @@ import re
 
 import msgspec
 
-_CONTENT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
+from serving.gateway.repeating import PENDING_BYTES_MAX, Spoken, answer_repeats
+
+_CONTENT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments|refusal)"\s*:\s*"[^"]')
 _ERROR = re.compile(rb'(?:^|\n)(?:event: error|data: ?\{"error")')
+_REFUSAL = re.compile(rb'"refusal"\s*:\s*"[^"]')
+_FILTERED = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')
 DONE = b"data: [DONE]"
 _USAGE_ONLY = re.compile(rb'"choices": ?\[\]')
 """Marks the event that an engine sends for ``stream_options.include_usage`` alone."""
@@ -32,19 +36,40 @@ _usage_of = msgspec.json.Decoder(_HoldsUsage)
 
 
 class Scan:
-    """Follows one answer, chunk by chunk."""
+    """Follows one answer, chunk by chunk. What it says is known after ``end``."""
 
-    __slots__ = ("errored", "has_content", "streamed", "tail")
+    __slots__ = (
+        "_pending",
+        "_pending_bytes",
+        "_spoken",
+        "errored",
+        "has_content",
+        "refused",
+        "repeated",
+        "streamed",
+        "tail",
+    )
 
     def __init__(self, streamed: bool) -> None:
         self.streamed = streamed
         self.has_content = False
         self.errored = False
         """The engine reported an error in mid-stream."""
+        self.refused = False
+        """The model declined to answer, or its words were filtered."""
+        self.repeated = False
+        """The answer ends in a loop."""
         self.tail = b""
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._spoken = Spoken()
 
     def feed(self, chunk: bytes) -> bool:
         """Takes the next bytes. True if they brought the first content."""
+        self._pending.append(chunk)
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes > PENDING_BYTES_MAX and self.streamed:
+            self._read(b"".join(self._pending))
         tail = self.tail
         joined = tail + chunk if tail else chunk
         self.tail = chunk if len(chunk) >= TAIL_BYTES else joined[-TAIL_BYTES:]
@@ -54,6 +79,30 @@ class Scan:
             return False
         self.has_content = True
         return True
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        raw = b"".join(self._pending)
+        if self.streamed:
+            self._read(raw, ended=True)
+            self.repeated = self._spoken.repeats()
+        else:
+            self._look_for_refusal(raw)
+            self.repeated = answer_repeats(raw)
+
+    def _read(self, raw: bytes, ended: bool = False) -> None:
+        """Reads what came as far as events are whole; one that is beyond all bounds is read in parts."""
+        end = len(raw) if ended else raw.rfind(b"\n") + 1 or len(raw)
+        self._pending = [raw[end:]]
+        self._pending_bytes = len(raw) - end
+        events = raw[:end]
+        self._look_for_refusal(events)
+        self._spoken.read(events)
+
+    def _look_for_refusal(self, raw: bytes) -> None:
+        declined = b'"refusal"' in raw and _REFUSAL.search(raw)
+        if declined or (b'"content_filter"' in raw and _FILTERED.search(raw)):
+            self.refused = True
 
     @property
     def done(self) -> bool:

@@ -12,6 +12,7 @@ from serving.contract import BadEvent, TaskConfig, TaskKind
 from serving.gateway.asgi import STREAM_TYPE, Headers, Send, send_json
 from serving.gateway.exchange import Exchange
 from serving.gateway.passthrough import end_stream
+from serving.gateway.repeating import repeats
 from serving.gateway.routes import ArmPlan
 from serving.gateway.scanning import DONE, Scan, Usage
 from serving.gateway.task_request import TaskAsked, engine_body
@@ -25,6 +26,7 @@ EVENT_BYTES_MAX = 1024 * 1024
 
 class _Content(msgspec.Struct, frozen=True):
     content: str | None = None
+    refusal: str | None = None
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -54,23 +56,28 @@ class Asking:
 
 async def answer(
     upstream: Upstream, exchange: Exchange, arm: ArmPlan, asking: Asking, headers: Headers, send: Send
-) -> bool:
-    """True if the client was sent a whole answer of status 200. Raises EngineFailed before the first byte."""
+) -> None:
+    """Raises EngineFailed before the first byte."""
     try:
         body = engine_body(asking.config_task, asking.task, asking.asked, asking.model)
     except RenderError as e:
         raise EngineFailed(500, "template_failed", str(e)) from e
     with await upstream.ask(arm, ENGINE_PATH, body, exchange.request_id) as response:
         if response.status == 200 and asking.asked.streamed:
-            return await _stream(response, exchange, headers, send)
+            await _stream(response, exchange, headers, send)
+            return
         raw = await read_answer(response)
         raise_for_status(response.status, client_may_err=False)
     try:
         engine_answer = _answer.decode(raw)
     except msgspec.DecodeError as e:
         raise EngineFailed(502, "engine_error", "the engine's answer is no chat completion") from e
+    exchange.whole = True
     exchange.usage = engine_answer.usage
-    output = _output(asking, engine_answer)
+    choice = engine_answer.choices[0] if engine_answer.choices else _Choice()
+    if choice.message.content and repeats(choice.message.content):
+        exchange.mark(BadEvent.REPEATED)
+    output = _output(asking, choice)
     envelope = {
         "id": exchange.request_id,
         "task": asking.config_task.name,
@@ -82,13 +89,13 @@ async def answer(
     exchange.status = 200
     exchange.started = True
     await send_json(send, 200, envelope, headers)
-    return True
 
 
-def _output(asking: Asking, engine_answer: _Answer) -> Any:
+def _output(asking: Asking, choice: _Choice) -> Any:
     """The task's answer, known to be of its schema. Raises EngineFailed with the event that it was not."""
-    choice = engine_answer.choices[0] if engine_answer.choices else _Choice()
     content = choice.message.content
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        raise EngineFailed(502, "answer_refused", "the model declined to answer", BadEvent.REFUSED)
     if not content:
         raise EngineFailed(502, "answer_empty", "the model answered nothing", BadEvent.EMPTY)
     if asking.config_task.kind is TaskKind.TEXT:
@@ -107,7 +114,7 @@ def _output(asking: Asking, engine_answer: _Answer) -> Any:
     return output
 
 
-async def _stream(response: aiohttp.ClientResponse, exchange: Exchange, headers: Headers, send: Send) -> bool:
+async def _stream(response: aiohttp.ClientResponse, exchange: Exchange, headers: Headers, send: Send) -> None:
     """Text as it comes: ``{"text": ...}`` events; before the end mark one with the finish reason and the usage."""
     exchange.status = 200
     exchange.started = True
@@ -137,7 +144,7 @@ async def _stream(response: aiohttp.ClientResponse, exchange: Exchange, headers:
     last = b""
     if scan.done and not scan.errored:
         last = _event({"text": "", "finish_reason": reason, "usage": exchange.usage}) + DONE + b"\n\n"
-    return await end_stream(exchange, scan, send, last)
+    await end_stream(exchange, scan, send, last)
 
 
 def _read_event(event: bytes) -> tuple[str, str | None]:

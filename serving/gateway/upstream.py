@@ -22,6 +22,8 @@ ANSWER_BYTES_MAX = 16 * 1024 * 1024
 """The longest answer that is not a stream: 512 tokens with twenty logprobs each take about 1 MiB."""
 BUSY = (429, 503)
 """How an engine says: ask another one."""
+FAULTY = (400, 413, 422)
+"""How an engine says: the request is wrong."""
 
 
 class EngineFailed(Problem):
@@ -34,8 +36,9 @@ class EngineFailed(Problem):
         message: str,
         event: BadEvent | None = BadEvent.FAILED,
         retry_after_seconds: int | None = None,
+        limit: str | None = None,
     ) -> None:
-        super().__init__(status, code, message, retry_after_seconds=retry_after_seconds)
+        super().__init__(status, code, message, retry_after_seconds=retry_after_seconds, limit=limit)
         self.event = event
         """None where the event was marked already."""
 
@@ -146,8 +149,10 @@ def raise_for_status(status: int, client_may_err: bool) -> None:
     Where the gateway itself wrote the request, no error is the client's. Of the others, 404 (the engine does not
     serve its model) or 401, say, are a release that is set up wrongly.
     """
-    if status == 200 or (client_may_err and status in (400, 413, 422)):
+    if status == 200 or (client_may_err and status in FAULTY):
         return
+    if status in FAULTY:
+        raise EngineFailed(502, "engine_error", f"the engine answered {status}", BadEvent.REFUSED)
     if status in BUSY:
         raise EngineFailed(503, "engine_busy", "the engine takes no more requests", retry_after_seconds=1)
     raise EngineFailed(502, "engine_error", f"the engine answered {status}")

@@ -89,6 +89,7 @@ def make_config(**limits: Any) -> ServingConfig:
         limits=LimitsConfig(**{**bounds, **limits}),
         latency_bounds_seconds=(0.1, 0.5, 1.0, 2.0, 10.0),
         first_token_bounds_seconds=(0.1, 0.5, 1.0),
+        token_interval_bounds_seconds=(0.01, 0.05, 0.1),
     )
 
 

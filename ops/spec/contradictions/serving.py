@@ -119,8 +119,8 @@ def _limits(draft: Draft) -> Iterator[Finding]:
 
 def _bounds(draft: Draft) -> Iterator[Finding]:
     strata = ("measuring", "strata")
-    for path in (LATENCY_BOUNDS, ("measuring", "first_token_bounds_ms")):
-        yield from rising(draft, path)
+    for name in (LATENCY_BOUNDS[-1], "first_token_bounds_ms", "token_interval_bounds_ms"):
+        yield from rising(draft, ("measuring", name))
     for name in ("prompt_chars", "output_tokens"):
         yield from rising(draft, (*strata, name))
     classes = draft.keys("task_classes")

@@ -112,7 +112,7 @@ def hasty(tools: Any, timeout_seconds: float) -> Any:
     return msgspec.structs.replace(tools.config(), classes=classes)
 
 
-async def test_an_engine_that_hangs_is_over_target_at_once_and_failed_in_the_end(
+async def test_an_engine_that_hangs_is_over_target_at_once_and_unanswered_in_the_end(
     launcher: Any, engine: Any, tools: Any
 ) -> None:
     gateway = await launcher.start(hasty(tools, 3.0))
@@ -127,7 +127,7 @@ async def test_an_engine_that_hangs_is_over_target_at_once_and_failed_in_the_end
     await tools.until(counted, "it is over target while it hangs")
     status, headers, body = await running
     assert (status, body["error"]["code"], headers["x-release"]) == (504, "timeout", "r1")
-    assert await gateway.bad() == {"over_target": 1, "failed": 1}
+    assert await gateway.bad() == {"over_target": 1, "unanswered": 1}
     await tools.until(lambda: engine.cancelled == 1, "the engine sees the cancel")
 
 
@@ -139,7 +139,7 @@ async def test_an_engine_that_hangs_in_mid_stream(launcher: Any, engine: Any, to
     assert status == 200
     assert b"[DONE]" not in raw
     assert b'"code":"timeout"' in raw
-    assert await gateway.bad() == {"over_target": 1, "failed": 1}
+    assert await gateway.bad() == {"over_target": 1, "unanswered": 1}
 
 
 @pytest.mark.parametrize(("behaviour", "stream"), [("hang", False), ("hang_in_stream", True)])

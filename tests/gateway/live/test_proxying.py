@@ -95,11 +95,14 @@ async def test_a_failing_engine_is_answered_clearly_and_counted_once(
     assert await gateway.bad() == {event: 1}
 
 
-async def test_an_error_that_the_client_caused_is_passed_on_and_is_no_bad_event(gateway: Any, engine: Any) -> None:
-    engine.behaviour = "400"
-    status, _, body = await gateway.chat()
-    assert (status, body["error"]["message"]) == (400, "no")
-    assert await gateway.bad() == {}
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_request_that_the_engine_takes_for_faulty_is_refused_and_the_client_reads_why(
+    gateway: Any, engine: Any, status: int
+) -> None:
+    engine.behaviour = str(status)
+    found, _, body = await gateway.chat()
+    assert (found, body["error"]["message"]) == (status, "no")
+    assert await gateway.bad() == {"refused": 1}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def test_no_error_of_the_engine_is_the_clients_where_the_gateway_wrote_the
     engine.behaviour = "400"
     status, _, body = await gateway.post("/api/v1/history/query", QUESTION)
     assert (status, body["error"]["code"]) == (502, "engine_error")
-    assert await gateway.bad() == {"failed": 1}
+    assert await gateway.bad() == {"refused": 1}
 
 
 async def test_a_text_answer_comes_whole_or_as_it_is_written(gateway: Any, engine: Any) -> None:

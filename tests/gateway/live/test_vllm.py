@@ -38,7 +38,7 @@ async def test_the_openai_client_speaks_with_vllm_through_the_gateway(real: Any,
         assert await real.metric(spent) == 2 * whole.usage.completion_tokens
         with pytest.raises(openai.BadRequestError):
             await client.chat.completions.create(model=model, messages=messages, temperature=-7)
-    assert await real.bad() == {}
+    assert await real.bad() == {"refused": 1}
 
 
 async def test_own_tasks_are_answered_by_vllm_in_their_schema_or_refused_for_a_reason(real: Any) -> None:
