@@ -10,21 +10,23 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
-from math import exp
+from math import exp, inf
 from random import Random
 
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.workers import WorkerError
 from serving.contract import (
-    FINE_BOUNDS_SECONDS,
+    FINE_BOUNDS,
     Ack,
     Arm,
     BadEvent,
     CounterCell,
     CounterSnapshot,
     ForceStable,
-    LatencyCell,
+    Levels,
+    MeasuredCell,
     Refusal,
     Renewal,
     Route,
@@ -37,6 +39,7 @@ from serving.gateway.routing import StableRecord, TierRoute, forced, pushed, rec
 TASK_CLASS, STRATUM = "completion", "p0o1"
 MEDIAN_SECONDS, SIGMA = 0.2, 0.3
 FIRST_TOKEN_PART = 0.2
+FAILING_SECONDS, TIMEOUT_SECONDS = 0.01, 15.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class _Cell:
     finished: int = 0
     streamed: int = 0
     bad: dict[BadEvent, int] = field(default_factory=lambda: defaultdict(int))
+    levels: dict[BadEvent, list[int]] = field(default_factory=dict)
+
+    def grade(self, event: BadEvent, level: int, cuts: int) -> None:
+        self.levels.setdefault(event, [0] * (cuts + 1))[level] += 1
 
 
 @dataclass
@@ -84,7 +91,7 @@ class Gateway:
 
     def _begin_counting(self) -> None:
         self.cells: dict[tuple[str, Arm, int], _Cell] = defaultdict(_Cell)
-        self.latencies: dict[tuple[str, Arm], tuple[list[int], list[int]]] = {}
+        self.measured: dict[tuple[str, Arm], dict[BadEvent, list[int]]] = {}
         self.coming: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
 
@@ -107,14 +114,17 @@ class Gateway:
         if not self.counting:
             raise WorkerError(f"{self.name} gives no counters")
         cells = tuple(
-            CounterCell(tier, arm, epoch, TASK_CLASS, STRATUM, c.assigned, c.finished, c.streamed, dict(c.bad))
+            CounterCell(
+                *(tier, arm, epoch, TASK_CLASS, STRATUM, c.assigned, c.finished, c.streamed, dict(c.bad)),
+                {event: tuple(counts) for event, counts in c.levels.items()},
+            )
             for (tier, arm, epoch), c in self.cells.items()
         )
-        latencies = tuple(
-            LatencyCell(tier, arm, TASK_CLASS, STRATUM, tuple(whole), tuple(first))
-            for (tier, arm), (whole, first) in self.latencies.items()
+        measured = tuple(
+            MeasuredCell(tier, arm, TASK_CLASS, STRATUM, {event: tuple(counts) for event, counts in found.items()})
+            for (tier, arm), found in self.measured.items()
         )
-        return CounterSnapshot(self.name, self._instance, self.now, cells, latencies)
+        return CounterSnapshot(self.name, self._instance, self.now, cells, measured)
 
     async def put(self, table: RoutingTable) -> Ack:
         self._answer(deaf=self.deaf)
@@ -187,48 +197,51 @@ class Gateway:
         self, at: float, key: tuple[str, Arm], cell: _Cell, route: TierRoute, behaviour: Behaviour
     ) -> None:
         chance = self.chance
-        threshold = route.table.thresholds.get(TASK_CLASS, {}).get(STRATUM) if route.followed else None
+        levels = route.table.levels.get(TASK_CLASS, {}).get(STRATUM, {}) if route.followed else {}
         if behaviour.dead:
-            if threshold:
-                self._mark(at + threshold.latency_seconds, cell, BadEvent.SLOW)
-            self._mark(at + 15.0, cell, BadEvent.FAILED, ended=True)
+            self._grade(at, cell, levels, BadEvent.SLOW, inf, TIMEOUT_SECONDS)
+            self._mark(at + TIMEOUT_SECONDS, cell, BadEvent.UNANSWERED, ended=True)
             return
         if chance.random() < behaviour.failed_rate:
-            self._mark(at + 0.01, cell, BadEvent.FAILED, ended=True)
+            self._grade(at, cell, levels, BadEvent.SLOW, inf, FAILING_SECONDS)
+            self._mark(at + FAILING_SECONDS, cell, BadEvent.FAILED, ended=True)
             return
         latency = MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
         first = FIRST_TOKEN_PART * MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
-        if threshold and latency > threshold.latency_seconds:
-            self._mark(at + threshold.latency_seconds, cell, BadEvent.SLOW)
-        if threshold and first > threshold.first_token_seconds:
-            self._mark(at + threshold.first_token_seconds, cell, BadEvent.SLOW_FIRST_TOKEN)
+        values = {BadEvent.SLOW: latency, BadEvent.SLOW_FIRST_TOKEN: first}
+        for event, seconds in values.items():
+            self._grade(at, cell, levels, event, seconds, seconds)
         empty = BadEvent.EMPTY if chance.random() < behaviour.empty_rate else None
         self._mark(at + latency, cell, empty, ended=True)
-        self._mark(at + latency, cell, None, timing=(key, latency, first))
+        self._at(at + latency, partial(self._measure, key, values))
+
+    def _grade(
+        self, at: float, cell: _Cell, levels: Levels, event: BadEvent, seconds: float, over_seconds: float
+    ) -> None:
+        """On its level when it is over, or when the last cut has passed."""
+        cuts = levels.get(event)
+        if cuts:
+            level = bisect_left(cuts, seconds)
+            self._at(at + min(over_seconds, cuts[-1]), partial(cell.grade, event, level, len(cuts)))
+
+    def _measure(self, key: tuple[str, Arm], values: dict[BadEvent, float]) -> None:
+        found = self.measured.setdefault(key, {})
+        for event, seconds in values.items():
+            bounds = FINE_BOUNDS[event]
+            found.setdefault(event, [0] * (len(bounds) + 1))[bisect_left(bounds, seconds)] += 1
 
     def _choose(self, route: TierRoute) -> Route:
         parts = [part for part, _ in route.in_force]
         return self.chance.choices(parts, [weight for _, weight in route.in_force])[0]
 
-    def _mark(
-        self,
-        at: float,
-        cell: _Cell,
-        event: BadEvent | None,
-        *,
-        ended: bool = False,
-        timing: tuple[tuple[str, Arm], float, float] | None = None,
-    ) -> None:
+    def _mark(self, at: float, cell: _Cell, event: BadEvent | None, *, ended: bool = False) -> None:
         def happen() -> None:
             if event is not None:
                 cell.bad[event] += 1
             cell.finished += ended
-            if timing is not None:
-                key, latency, first = timing
-                empty = [0] * (len(FINE_BOUNDS_SECONDS) + 1)
-                whole_counts, first_counts = self.latencies.setdefault(key, (empty, list(empty)))
-                whole_counts[bisect_left(FINE_BOUNDS_SECONDS, latency)] += 1
-                first_counts[bisect_left(FINE_BOUNDS_SECONDS, first)] += 1
 
+        self._at(at, happen)
+
+    def _at(self, at: float, happen: Callable[[], None]) -> None:
         self._number += 1
         heappush(self.coming, (at, self._number, happen))

@@ -65,7 +65,7 @@ def _told(so_far: Decided, seen: Observation) -> Told:
         workers=seen.worker_names,
         elsewhere=tuple(name for name in seen.lacking(tier.table) if name not in seen.unreachable),
         unreachable=dict(seen.unreachable),
-        # What is measured is for cutting levels and for people, the other tiers' cells for their own rollouts; kept with
+        # What is measured is for cutting levels and for people, other tiers' cells for their own rollouts; kept with
         # the bases they would only swell the record.
         snapshots=tuple(_of_tier(snapshot, rollout.tier) for snapshot in seen.snapshots),
         judge_version=JUDGE_VERSION,

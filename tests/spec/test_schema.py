@@ -28,7 +28,7 @@ def test_the_reference_is_valid_by_the_schema_and_a_wrong_key_is_not(reference: 
     for path, key, value in (
         ((), "colour", 1),
         (("rollout",), "lease_seconds", "soon"),
-        (("rollout", "analysis", "events"), "slo", {"role": "off", "margin_odds": 1.5, "harm_odds": 3.0}),
+        (("rollout", "analysis", "events"), "slo", {"role": "off", "margin": 1.5, "harm": 3.0}),
         (("rollout", "blind"), "then", "stop"),
         (("targets",), "availability_percent", 100),
     ):
@@ -42,7 +42,12 @@ def test_the_reference_is_valid_by_the_schema_and_a_wrong_key_is_not(reference: 
 
 @pytest.mark.parametrize(
     ("part", "key"),
-    [("Measuring", "latency_bounds_ms"), ("Recovery", "rpo_seconds"), ("Analysis", "slow_quantile"), ("Task", "class")],
+    [
+        ("Measuring", "latency_bounds_ms"),
+        ("Recovery", "rpo_seconds"),
+        ("Analysis", "level_quantiles"),
+        ("Task", "class"),
+    ],
 )
 def test_keys_that_need_explaining_are_explained_in_the_schema(part: str, key: str) -> None:
     assert json.loads(schema_text())["$defs"][part]["properties"][key]["description"]

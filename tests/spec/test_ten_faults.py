@@ -49,7 +49,7 @@ def test_the_same_file_with_its_faults_mended_is_sound() -> None:
         ("min: 50, max: 10", "min: 10, max: 50"),
         ("110", "100"),
         ("then: stop", "then: pause"),
-        ("margin_odds: 3.0, harm_odds: 1.5", "margin_odds: 1.5, harm_odds: 3.0"),
+        ("margin: 3.0, harm: 1.5", "margin: 1.5, harm: 3.0"),
         ("  rto_seconds: 3600\n", "  rto_seconds: 3600\n  rpo_seconds: 900\n"),
     ):
         assert text.count(old) == 1, old
