@@ -36,7 +36,7 @@ _TIMES_BEYOND_MARGIN = (0.06, 0.12, 0.22, 0.36, 0.55, 0.9, 1.5)
 """The same for a graded event: logarithms of how many times the margin's slowness, from 1.06 to 4.5."""
 _BELOW_HARM = (0.4, 0.7, 1.0, 1.3, 1.8, 2.6)
 """Alternatives against "harmful": how far below the harm, as multiples of its logarithm. 1 is a canary alike."""
-_STEEPNESS_MIN, _STEEPNESS_MAX = 0.5, 20.0
+_STEEPNESS_MIN, _STEEPNESS_MAX = 0.5, 100.0
 """Values that spread over orders of magnitude, and values that hardly spread at all."""
 _LOG_ODDS_MAX = 15.0
 """Beyond this no count that fits a rollout tells two odds apart."""

@@ -179,7 +179,12 @@ def _advance_or_hold(
     # Alone, only the absolute tests speak: those events are waited for that have one.
     tolerated = {event.event for event in plan.events if event.tolerated_rate is not None}
     able = [event for event in critical if event.observable and (now.reference or event.event in tolerated)]
-    waiting = [event for event in able if event.e_harmless < event.e_harmless_needed]
+    # What speaks against the canary as strongly as it must speak for it is waited for too: one of the two is mistaken.
+    waiting = [
+        event
+        for event in able
+        if event.e_harmless < event.e_harmless_needed or event.e_worse >= event.e_harmless_needed
+    ]
     patient = now.seconds_in_step >= now.step_seconds_min
     enough = state.canary_step.assigned >= plan.requests_per_step_min
     return Decision.ADVANCE if patient and enough and not waiting else Decision.HOLD

@@ -1,9 +1,10 @@
-"""Where levels are cut, taken anew at each step from the arms that are compared.
+"""Where levels are cut, taken anew at each step from the arm that the canary is compared with.
 
 Stable's history is a poor guide where stable carries another load per replica than the compared arms: its p75 may lie
 where they never come, and a cut that nobody passes shows nothing. So once a step has gathered enough answers, the
-levels are cut at the quantiles of canary and reference *together*, under a new epoch. They are chosen from what came
-before the requests that are held to them, and alike for both arms, so the error rates are untouched: only power is won.
+levels are cut at the quantiles of the *reference*, under a new epoch. They are chosen from what came before the requests
+that are held to them, and alike for both arms, so the error rates are untouched: only power is won. The canary has no
+say: how far its answers lie apart from the reference's is what is to be found out, and must not widen the cuts.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from ops.rollout.record import Rollout
 from ops.rollout.sharing import reference_arm
 from serving.contract import Arm, BadEvent, CounterSnapshot
 
-_FIRST_FACTOR = 4
-"""A step is first calibrated when the compared arms have answered this many times the history a quantile needs ..."""
-_STREAMLESS_FACTOR = 16
+_FIRST_FACTOR = 2
+"""A step is first calibrated when the reference has answered this many times the history a quantile needs ..."""
+_STREAMLESS_FACTOR = 8
 """... and as many streams as a quantile needs, unless there are this many times as many answers and still too few."""
 _AGAIN_FACTOR = 4
 """It is calibrated again each time that so many times as many answers are there: a handful of times at most."""
@@ -28,8 +29,8 @@ _AGAIN_FACTOR = 4
 def starting_point(
     rollout: Rollout, step: int, snapshots: Iterable[CounterSnapshot]
 ) -> tuple[CounterSnapshot, ...] | None:
-    """What the compared arms had shown when the step began, without the counters. None if nothing is compared."""
-    arms = _compared(rollout, step)
+    """What the reference had shown when the step began, without the counters. None if nothing is compared."""
+    arms = _reference(rollout, step)
     if not arms:
         return None
     return tuple(
@@ -50,7 +51,7 @@ def calibrated(so_far: Decided, seen: Observation) -> Decided:
     if rollout.calibration is None or rollout.served_step is None:
         return so_far
     analysis = rollout.plan.analysis
-    grown = _grown(rollout.calibration, seen.snapshots, rollout.tier, _compared(rollout, rollout.served_step))
+    grown = _grown(rollout.calibration, seen.snapshots, rollout.tier, _reference(rollout, rollout.served_step))
     if grown is None:
         # A worker was restarted or is missing: the levels stay as they are.
         restarted = {s.worker: s.instance for s in seen.snapshots}
@@ -76,9 +77,9 @@ def _due(answered: int, streams: int, calibrated: int, history_min: int) -> bool
     return answered >= _FIRST_FACTOR * history_min and enough_streams
 
 
-def _compared(rollout: Rollout, step: int) -> frozenset[Arm]:
+def _reference(rollout: Rollout, step: int) -> frozenset[Arm]:
     reference = reference_arm(rollout.plan.steps[step], rollout.plan.analysis.load_per_replica_ratio_max)
-    return frozenset({Arm.CANARY, reference} if reference else ())
+    return frozenset({reference} if reference else ())
 
 
 def _grown(

@@ -43,7 +43,7 @@ def _why(held: RoutingTable | None, wanted: RoutingTable, rollout: Rollout | Non
     if rollout and (held is None or weights(held) != weights(wanted)):
         return rollout.reason
     if held and held.routes == wanted.routes:
-        return "the levels were cut anew from what the compared arms showed"
+        return "the levels were cut anew from what the reference showed"
     return "the replicas' addresses changed"
 
 
