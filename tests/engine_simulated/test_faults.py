@@ -37,7 +37,11 @@ async def set_faults(engine: Any, **faults: object) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status", "type_"),
-    [("error_rate", 500, "InternalServerError"), ("refuse_rate", 503, "Service Unavailable")],
+    [
+        ("error_rate", 500, "InternalServerError"),
+        ("refuse_rate", 503, "Service Unavailable"),
+        ("reject_rate", 400, "BadRequestError"),
+    ],
 )
 async def test_errors_and_refusals(
     http: aiohttp.ClientSession, engine: Any, fault: str, status: int, type_: str
@@ -105,6 +109,14 @@ async def test_repeated_answers(http: aiohttp.ClientSession, engine: Any, constr
     assert len(words) == 12
     assert len(set(words)) == 1
     assert body["choices"][0]["finish_reason"] == "length"
+
+
+async def test_a_model_that_declines_says_so_in_the_finish_reason(http: aiohttp.ClientSession, engine: Any) -> None:
+    await set_faults(engine, decline_rate=1.0)
+    _, body = await ask(http)
+    assert (body["choices"][0]["message"]["content"], body["choices"][0]["finish_reason"]) == ("", "content_filter")
+    async with http.post(PATH, json=chat(stream=True)) as answer:
+        assert '"finish_reason":"content_filter"' in await answer.text()
 
 
 async def test_a_slowdown_shows_in_the_engines_own_latency(http: aiohttp.ClientSession, engine: Any) -> None:

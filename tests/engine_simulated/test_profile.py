@@ -61,11 +61,14 @@ def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
 
 
 def test_each_fault_has_its_share_of_chance() -> None:
-    faults = Faults(error_rate=0.1, refuse_rate=0.1, hang_rate=0.1, cut_rate=0.1, empty_rate=0.1, repeat_rate=0.1)
+    faults = Faults(
+        error_rate=0.1, refuse_rate=0.1, hang_rate=0.1, cut_rate=0.1, empty_rate=0.1, repeat_rate=0.1,
+        decline_rate=0.1, reject_rate=0.1,
+    )  # fmt: skip
     met = [choose_fault(faults, (chance + 0.5) / 100) for chance in range(100)]
     assert {fault: met.count(fault) for fault in Fault} == {
         Fault.ERROR: 10, Fault.REFUSE: 10, Fault.HANG: 10, Fault.CUT: 10, Fault.EMPTY: 10, Fault.REPEAT: 10,
-        Fault.NONE: 40,
+        Fault.DECLINE: 10, Fault.REJECT: 10, Fault.NONE: 20,
     }  # fmt: skip
 
 

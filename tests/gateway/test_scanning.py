@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.gateway.repeating import repeats
 from serving.gateway.scanning import Scan, UsageStripper, usage_of_answer
 
 
@@ -47,6 +48,59 @@ def test_a_stream_reads_the_same_however_it_is_cut(texts: list[str], places: lis
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens) == (3, 2)
     assert out == stream.replace(USAGE, b"")
+
+
+@given(
+    st.lists(st.sampled_from(["no ", "yes ", "a\n", '\"', "\u2014", "\U0001f339"]), min_size=1, max_size=3),
+    st.integers(1, 60),
+    st.lists(st.integers(0, 100_000), max_size=12),
+)
+def test_a_stream_repeats_as_its_text_does_however_it_is_cut(unit: list[str], times: int, places: list[int]) -> None:
+    stream = b"".join([delta("Once "), *[delta(word) for word in unit * times], USAGE, DONE])
+    scan = Scan(streamed=True)
+    for chunk in cut(stream, places):
+        scan.feed(chunk)
+    scan.end()
+    assert scan.repeated is repeats("Once " + "".join(unit * times))
+    assert not scan.refused
+
+
+def filtered(**choice: object) -> bytes:
+    return event(choices=[{"index": 0, "delta": {}, **choice}])
+
+
+@pytest.mark.parametrize(
+    ("last", "refused"),
+    [
+        (filtered(finish_reason="content_filter"), True),
+        (filtered(delta={"refusal": "I cannot"}), True),
+        (filtered(delta={"refusal": None}, finish_reason="stop"), False),
+        (filtered(delta={"refusal": ""}), False),
+        (delta('"finish_reason":"content_filter","refusal":"x"'), False),  # only words
+    ],
+)
+@pytest.mark.parametrize("words", [0, 1, 2_000])
+def test_a_stream_in_which_the_model_declines_is_refused(last: bytes, refused: bool, words: int) -> None:
+    scan = Scan(streamed=True)
+    for chunk in [*[delta(f"word{i} ") for i in range(words)], last, USAGE, DONE]:
+        scan.feed(chunk)
+    scan.end()
+    assert scan.refused is refused
+
+
+@pytest.mark.parametrize(
+    ("body", "refused", "content"),
+    [
+        (b'{"choices":[{"message":{"content":null,"refusal":"No."}}]}', True, True),
+        (b'{"choices":[{"message":{"content":"a","refusal":null},"finish_reason":"stop"}]}', False, True),
+        (b'{"choices":[{"message":{"content":""},"finish_reason": "content_filter"}]}', True, False),
+    ],
+)
+def test_a_whole_answer_that_declines_is_refused(body: bytes, refused: bool, content: bool) -> None:
+    scan = Scan(streamed=False)
+    scan.feed(body)
+    scan.end()
+    assert (scan.refused, scan.has_content, scan.repeated) == (refused, content, False)
 
 
 @pytest.mark.parametrize(

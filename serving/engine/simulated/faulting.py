@@ -15,6 +15,8 @@ class Fault(StrEnum):
     CUT = "cut"
     EMPTY = "empty"
     REPEAT = "repeat"
+    DECLINE = "decline"
+    REJECT = "reject"
 
 
 def choose_fault(faults: Faults, chance: float) -> Fault:
@@ -23,6 +25,7 @@ def choose_fault(faults: Faults, chance: float) -> Fault:
     for rate, fault in (
         (faults.error_rate, Fault.ERROR), (faults.refuse_rate, Fault.REFUSE), (faults.hang_rate, Fault.HANG),
         (faults.cut_rate, Fault.CUT), (faults.empty_rate, Fault.EMPTY), (faults.repeat_rate, Fault.REPEAT),
+        (faults.decline_rate, Fault.DECLINE), (faults.reject_rate, Fault.REJECT),
     ):  # fmt: skip
         below += rate
         if chance < below:

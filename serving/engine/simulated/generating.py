@@ -21,7 +21,7 @@ from serving.engine.simulated.asgi import (
     start,
 )
 from serving.engine.simulated.engine import BUSY, Engine, Generation
-from serving.engine.simulated.errors import api_error
+from serving.engine.simulated.errors import api_error, bad_request
 from serving.engine.simulated.faulting import Fault
 from serving.engine.simulated.planning import Planned
 
@@ -53,6 +53,8 @@ class Generating:
             raise api_error(500, "EngineCore encountered an issue.", "InternalServerError")
         if fault is Fault.REFUSE:
             raise api_error(503, BUSY, "Service Unavailable")
+        if fault is Fault.REJECT:
+            raise bad_request("The model rejected the request.")
         planned, streaming = self._planned(scope, body, fault)
         if fault is Fault.HANG:
             await disconnected(receive)

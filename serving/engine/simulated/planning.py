@@ -23,6 +23,7 @@ from serving.engine.simulated.protocol import (
     GenerationRequest,
     Message,
 )
+from serving.engine.simulated.sequence import FinishReason
 from serving.engine.simulated.text import Output, Tape, empty, stopped
 from serving.engine.simulated.tokens import Tokenizer
 
@@ -163,6 +164,8 @@ def _output(
     constraint = constraint_of(request)
     if fault is Fault.EMPTY:
         return empty()
+    if fault is Fault.DECLINE:
+        return empty(FinishReason.FILTERED)
     if fault is Fault.REPEAT:
         return model.tape.repeated(chance, tokens_max)
     if constraint is not None:

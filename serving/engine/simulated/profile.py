@@ -33,6 +33,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answered 200 with no content: the first token ends the sequence."""
     repeat_rate: float = 0.0
     """One word again and again up to the token limit, structured or not."""
+    decline_rate: float = 0.0
+    """Answered 200 with no content and the finish reason ``content_filter``."""
+    reject_rate: float = 0.0
+    """Answered 400 at once, though nothing is wrong with the request."""
     stalled: bool = False
     """No step ends while this holds: requests are taken in, and nothing comes out."""
     cold_start_seconds: float = 0.0
@@ -42,7 +46,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         rates = (
-            self.error_rate, self.refuse_rate, self.hang_rate, self.cut_rate, self.empty_rate, self.repeat_rate
+            self.error_rate, self.refuse_rate, self.hang_rate, self.cut_rate, self.empty_rate, self.repeat_rate,
+            self.decline_rate, self.reject_rate,
         )  # fmt: skip
         if any(rate < 0 for rate in rates) or sum(rates) > 1 + 1e-9:
             raise ValueError("the fault rates must be at least 0 and sum to at most 1")

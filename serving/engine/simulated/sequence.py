@@ -10,6 +10,8 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     ABORT = "abort"
+    FILTERED = "content_filter"
+    """Not vLLM's: what other engines say when the model declined."""
 
 
 @dataclass(slots=True, eq=False)

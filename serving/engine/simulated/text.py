@@ -64,9 +64,9 @@ class Tape:
         return Output([word] * tokens_max, 0, tokens_max, tokens_max, FinishReason.LENGTH)
 
 
-def empty() -> Output:
+def empty(reason: FinishReason = FinishReason.STOP) -> Output:
     """The first token ends the sequence."""
-    return Output((), 0, 0, 1, FinishReason.STOP)
+    return Output((), 0, 0, 1, reason)
 
 
 def written(text: str, tokenizer: Tokenizer, tokens_max: int) -> Output:

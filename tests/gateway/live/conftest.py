@@ -32,6 +32,8 @@ class FakeEngine:
     behaviour: str = "good"
     answer: str = "Hello from the engine"
     finish_reason: str = "stop"
+    refusal: str | None = None
+    tells_usage: bool = True
     event_gap_seconds: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -75,7 +77,7 @@ class FakeEngine:
     def _body(self, asked: dict[str, Any], content: str) -> bytes:
         choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
         if "messages" in asked:
-            choice["message"] = {"role": "assistant", "content": content}
+            choice["message"] = {"role": "assistant", "content": content, "refusal": self.refusal}
         else:
             choice["text"] = content
         usage = {"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}
@@ -85,7 +87,7 @@ class FakeEngine:
             "created": 1,
             "model": asked.get("model"),
             "choices": [choice],
-            "usage": usage,
+            **({"usage": usage} if self.tells_usage else {}),
         }
         return json.dumps(answer).encode()
 
@@ -94,6 +96,8 @@ class FakeEngine:
         await response.prepare(request)
         words = [] if self.behaviour == "empty" else self.answer.split()
         await self._event(response, asked, {"role": "assistant", "content": ""}, None)
+        if self.refusal is not None:
+            await self._event(response, asked, {"refusal": self.refusal}, None)
         for i, word in enumerate(words):
             if self.behaviour == "hang_in_stream" and i == 2:
                 await self.release.wait()
@@ -107,7 +111,7 @@ class FakeEngine:
             await self._event(response, asked, {"content": word if i == 0 else f" {word}"}, None)
             await asyncio.sleep(self.event_gap_seconds)
         await self._event(response, asked, {}, self.finish_reason)
-        if (asked.get("stream_options") or {}).get("include_usage"):
+        if self.tells_usage and (asked.get("stream_options") or {}).get("include_usage"):
             usage = {"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}
             last = {"id": "cmpl-1", "object": "chat.completion.chunk", "choices": [], "usage": usage}
             await response.write(f"data: {json.dumps(last, separators=(',', ':'))}\n\n".encode())
@@ -150,6 +154,49 @@ async def running_engine() -> AsyncIterator[FakeEngine]:
     finally:
         engine.release.set()
         await runner.cleanup()
+
+
+@dataclass
+class SimulatedEngine:
+    """A simulated engine as a process of its own; its faults are the test's."""
+
+    url: str
+
+    def set_faults(self, **faults: object) -> None:
+        body = json.dumps(faults).encode()
+        request = urllib.request.Request(self.url + "/simulated/faults", data=body, method="PUT")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+
+@pytest.fixture(scope="session")
+def simulated_process(tmp_path_factory: pytest.TempPathFactory, tools: Any) -> Iterator[SimulatedEngine]:
+    folder = tmp_path_factory.mktemp("simulated")
+    (folder / "simulated.json").write_text("{}")
+    engine = SimulatedEngine(f"http://127.0.0.1:{tools.free_port()}")
+    command = [sys.executable, "-m", "serving.engine", "--engine", "simulated", "--model", str(folder)]
+    command += ["--model-name", tools.model, "--port", engine.url.rpartition(":")[2]]
+    with (folder / "engine.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + tools.deadline_seconds
+        while time.monotonic() < deadline:
+            assert process.poll() is None, (folder / "engine.log").read_text()
+            with contextlib.suppress(OSError), urllib.request.urlopen(engine.url + "/health", timeout=5):
+                break
+            time.sleep(0.02)
+        yield engine
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def simulated(simulated_process: SimulatedEngine) -> Iterator[SimulatedEngine]:
+    """The shared simulated engine, without faults before and after each test."""
+    simulated_process.set_faults()
+    yield simulated_process
+    simulated_process.set_faults()
 
 
 async def _healthy(_: web.Request) -> web.Response:

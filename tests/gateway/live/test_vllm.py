@@ -58,3 +58,19 @@ async def test_own_tasks_are_answered_by_vllm_in_their_schema_or_refused_for_a_r
     bad = await real.bad()
     assert bad.get("truncated", 0) == refused
     assert set(bad) <= {"truncated", "over_target"}
+
+
+async def test_a_vllm_that_says_one_word_without_end_is_found_to_repeat(real: Any, vllm_server: Any) -> None:
+    looping = {"max_tokens": 64, "logit_bias": {"300": 100}, "ignore_eos": True}
+    wanted = 0
+    for stream in (False, True):
+        messages = [{"role": "user", "content": "Hello"}]
+        chat = {"model": vllm_server.model_name, "messages": messages, **looping, "stream": stream}
+        assert (await real.post("/v1/chat/completions", chat))[0] == 200
+        completion = {"model": vllm_server.model_name, "prompt": "Hello", **looping, "stream": stream}
+        assert (await real.post("/v1/completions", completion))[0] == 200
+        wanted += 2
+        assert (await real.bad()).get("repeated") == wanted
+    ordinary = {"model": vllm_server.model_name, "prompt": "Hello", "max_tokens": 64, "temperature": 1.0, "seed": 1}
+    assert (await real.post("/v1/completions", ordinary))[0] == 200
+    assert (await real.bad()).get("repeated") == wanted
