@@ -123,7 +123,7 @@ class ClassConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target_seconds: float
     """The spec's p95 target of the whole answer."""
     timeout_seconds: float
-    """After this the gateway gives up: the request has failed."""
+    """After this the gateway gives up: the request is unanswered."""
 
 
 class TierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,15 @@ def test_a_loop_is_seen(text: str) -> None:
 )
 def test_what_only_looks_alike_is_no_loop(text: str) -> None:
     assert not repeats(text)
+
+
+def test_no_piece_of_this_projects_pages_and_sources_is_a_loop() -> None:
+    project = Path(__file__).resolve().parents[2]
+    folders = [project / name for name in ("docs", "ops", "serving", "tests")]
+    texts = [path.read_text() for folder in folders for path in folder.rglob("*") if path.suffix in (".md", ".py")]
+    ends = [text[: at + 2_000][-2_000:] for text in texts for at in range(0, len(text), 500)]
+    assert len(ends) > 2_000
+    assert [end[-100:] for end in ends if repeats(end)] == []
 
 
 @given(unit=st.text(min_size=1, max_size=UNIT_CHARS_MAX), before=st.text(max_size=300), more=st.integers(0, 12))

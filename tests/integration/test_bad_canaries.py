@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="package")]
         ({"error_rate": 1.0}, {"failed"}),
         ({"cut_rate": 1.0}, {"cut", "failed"}),  # failed: those that were no streams
         ({"empty_rate": 1.0}, {"empty"}),
-        ({"hang_rate": 1.0}, {"slow", "failed"}),
+        ({"hang_rate": 1.0}, {"slow", "unanswered"}),
     ],
     ids=["answers-500", "cuts-streams", "answers-nothing", "hangs"],
 )
