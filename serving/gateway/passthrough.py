@@ -5,11 +5,12 @@ from __future__ import annotations
 import aiohttp
 
 from serving.contract import BadEvent
+from serving.gateway import engine_answer
 from serving.gateway.asgi import JSON_TYPE, STREAM_TYPE, Headers, Send, send_body
 from serving.gateway.exchange import Exchange
 from serving.gateway.openai_request import Asked
 from serving.gateway.routes import ArmPlan
-from serving.gateway.scanning import Scan, UsageStripper, usage_of_answer
+from serving.gateway.scanning import Scan, UsageStripper
 from serving.gateway.upstream import Upstream, raise_for_status, read_answer
 
 
@@ -26,10 +27,12 @@ async def forward(
         exchange.status = response.status
         if response.status == 200:
             exchange.whole = True
-            exchange.usage = usage_of_answer(body)
-            scan = Scan(streamed=False)
-            scan.feed(body)
-            _judge(exchange, scan)
+            answer, has_content = engine_answer.read(body)
+            if answer is None:
+                _judge(exchange, has_content, refused=False, repeated=False)
+            else:
+                exchange.usage = answer.usage
+                _judge(exchange, has_content, answer.declined, answer.repeats)
         else:
             exchange.client_erred = True
             exchange.mark(BadEvent.REFUSED)
@@ -43,7 +46,7 @@ async def _stream(
     exchange.status = 200
     exchange.started = True
     await send({"type": "http.response.start", "status": 200, "headers": [STREAM_TYPE, *headers]})
-    scan = Scan(streamed=True)
+    scan = Scan()
     stripper = UsageStripper() if asked.usage_added else None
     read = response.content.readany
     message = {"type": "http.response.body", "body": b"", "more_body": True}
@@ -70,18 +73,18 @@ async def end_stream(exchange: Exchange, scan: Scan, send: Send, rest: bytes) ->
         rest += STREAM_CUT
     else:
         exchange.whole = True
-        _judge(exchange, scan)
+        scan.end()
+        _judge(exchange, scan.has_content, scan.refused, scan.repeated)
     await send({"type": "http.response.body", "body": rest})
 
 
-def _judge(exchange: Exchange, scan: Scan) -> None:
-    """Marks what a whole answer says, or does not say."""
-    scan.end()
-    if scan.refused:
+def _judge(exchange: Exchange, has_content: bool, refused: bool, repeated: bool) -> None:
+    """Marks what is wrong with a whole answer's words."""
+    if refused:
         exchange.mark(BadEvent.REFUSED)
-    elif not scan.has_content:
+    elif not has_content:
         exchange.mark(BadEvent.EMPTY)
-    if scan.repeated:
+    if repeated:
         exchange.mark(BadEvent.REPEATED)
 
 

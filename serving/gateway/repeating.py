@@ -74,12 +74,6 @@ def unescaped(piece: bytes) -> str:
         return ""
 
 
-def answer_repeats(raw: bytes) -> bool:
-    """Whether one of the choices of a whole answer does. Each is a text of its own: equal ones are no loop."""
-    found = next((words for key in KEYS if (words := pieces(raw, key))), [])
-    return any(repeats(unescaped(words)) for words in found)
-
-
 class Spoken:
     """The last words of a stream, taken from its bytes."""
 

@@ -1,4 +1,4 @@
-"""What an engine's answer holds, found in its bytes without decoding them: words, refusal, end mark, error, usage.
+"""What an engine's stream holds, found in its bytes without decoding them: words, refusal, end mark, error, usage.
 
 A quote inside a JSON string is always escaped, so a bare ``"content":"`` can only be the key itself.
 """
@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from serving.gateway.repeating import PENDING_BYTES_MAX, Spoken, answer_repeats
+from serving.gateway.repeating import PENDING_BYTES_MAX, Spoken
 
 _CONTENT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments|refusal)"\s*:\s*"[^"]')
 _ERROR = re.compile(rb'(?:^|\n)(?:event: error|data: ?\{"error")')
@@ -36,7 +36,7 @@ _usage_of = msgspec.json.Decoder(_HoldsUsage)
 
 
 class Scan:
-    """Follows one answer, chunk by chunk. What it says is known after ``end``."""
+    """Follows one stream, chunk by chunk. What it says is known after ``end``."""
 
     __slots__ = (
         "_pending",
@@ -46,12 +46,10 @@ class Scan:
         "has_content",
         "refused",
         "repeated",
-        "streamed",
         "tail",
     )
 
-    def __init__(self, streamed: bool) -> None:
-        self.streamed = streamed
+    def __init__(self) -> None:
         self.has_content = False
         self.errored = False
         """The engine reported an error in mid-stream."""
@@ -68,12 +66,12 @@ class Scan:
         """Takes the next bytes. True if they brought the first content."""
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
-        if self._pending_bytes > PENDING_BYTES_MAX and self.streamed:
+        if self._pending_bytes > PENDING_BYTES_MAX:
             self._read(b"".join(self._pending))
         tail = self.tail
         joined = tail + chunk if tail else chunk
         self.tail = chunk if len(chunk) >= TAIL_BYTES else joined[-TAIL_BYTES:]
-        if self.streamed and b'"error"' in chunk and _ERROR.search(joined):
+        if b'"error"' in chunk and _ERROR.search(joined):
             self.errored = True
         if self.has_content or not _CONTENT.search(joined):
             return False
@@ -82,13 +80,8 @@ class Scan:
 
     def end(self) -> None:
         """Nothing more will come."""
-        raw = b"".join(self._pending)
-        if self.streamed:
-            self._read(raw, ended=True)
-            self.repeated = self._spoken.repeats()
-        else:
-            self._look_for_refusal(raw)
-            self.repeated = answer_repeats(raw)
+        self._read(b"".join(self._pending), ended=True)
+        self.repeated = self._spoken.repeats()
 
     def _read(self, raw: bytes, ended: bool = False) -> None:
         """Reads what came as far as events are whole; one that is beyond all bounds is read in parts."""
@@ -96,13 +89,10 @@ class Scan:
         self._pending = [raw[end:]]
         self._pending_bytes = len(raw) - end
         events = raw[:end]
-        self._look_for_refusal(events)
-        self._spoken.read(events)
-
-    def _look_for_refusal(self, raw: bytes) -> None:
-        declined = b'"refusal"' in raw and _REFUSAL.search(raw)
-        if declined or (b'"content_filter"' in raw and _FILTERED.search(raw)):
+        declined = b'"refusal"' in events and _REFUSAL.search(events)
+        if declined or (b'"content_filter"' in events and _FILTERED.search(events)):
             self.refused = True
+        self._spoken.read(events)
 
     @property
     def done(self) -> bool:
@@ -113,16 +103,21 @@ class Scan:
         """The usage that the end of a stream tells, or None."""
         for line in reversed(self.tail.split(b"\n")):
             if line.startswith(b"data: {") and b'"usage"' in line:
-                return usage_of_answer(line[6:])
+                return usage_of_event(line[6:])
         return None
 
 
-def usage_of_answer(body: bytes) -> Usage | None:
-    """The usage of a whole answer that is not a stream."""
+def usage_of_event(event: bytes) -> Usage | None:
+    """None where it tells none."""
     try:
-        return _usage_of.decode(body).usage
+        return _usage_of.decode(event).usage
     except msgspec.DecodeError:
         return None
+
+
+def holds_content(answer: bytes) -> bool:
+    """Whether any words are found in an answer's bytes, whatever its shape."""
+    return _CONTENT.search(answer) is not None
 
 
 class UsageStripper:

@@ -9,12 +9,13 @@ import aiohttp
 import msgspec
 
 from serving.contract import BadEvent, TaskConfig, TaskKind
+from serving.gateway import engine_answer
 from serving.gateway.asgi import STREAM_TYPE, Headers, Send, send_json
+from serving.gateway.engine_answer import Choice
 from serving.gateway.exchange import Exchange
 from serving.gateway.passthrough import end_stream
-from serving.gateway.repeating import repeats
 from serving.gateway.routes import ArmPlan
-from serving.gateway.scanning import DONE, Scan, Usage
+from serving.gateway.scanning import DONE, Scan
 from serving.gateway.task_request import TaskAsked, engine_body
 from serving.gateway.upstream import EngineFailed, Upstream, raise_for_status, read_answer
 from serving.tasks.catalogue import RenderError, Task
@@ -24,23 +25,20 @@ EVENT_BYTES_MAX = 1024 * 1024
 """The longest event of an engine's stream."""
 
 
-class _Content(msgspec.Struct, frozen=True):
+class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
-    refusal: str | None = None
 
 
 class _Choice(msgspec.Struct, frozen=True):
-    message: _Content = _Content()
-    delta: _Content = _Content()
+    delta: _Delta = _Delta()
     finish_reason: str | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Event(msgspec.Struct, frozen=True):
     choices: tuple[_Choice, ...] = ()
-    usage: Usage | None = None
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +67,31 @@ async def answer(
         raw = await read_answer(response)
         raise_for_status(response.status, client_may_err=False)
     try:
-        engine_answer = _answer.decode(raw)
+        found = engine_answer.decode(raw)
     except msgspec.DecodeError as e:
         raise EngineFailed(502, "engine_error", "the engine's answer is no chat completion") from e
     exchange.whole = True
-    exchange.usage = engine_answer.usage
-    choice = engine_answer.choices[0] if engine_answer.choices else _Choice()
-    if choice.message.content and repeats(choice.message.content):
+    exchange.usage = found.usage
+    if found.repeats:
         exchange.mark(BadEvent.REPEATED)
-    output = _output(asking, choice)
+    output = _output(asking, found.choices[0] if found.choices else Choice())
     envelope = {
         "id": exchange.request_id,
         "task": asking.config_task.name,
         "model": asking.model,
         "release": arm.release,
         "output": output,
-        "usage": engine_answer.usage,
+        "usage": found.usage,
     }
     exchange.status = 200
     exchange.started = True
     await send_json(send, 200, envelope, headers)
 
 
-def _output(asking: Asking, choice: _Choice) -> Any:
+def _output(asking: Asking, choice: Choice) -> Any:
     """The task's answer, known to be of its schema. Raises EngineFailed with the event that it was not."""
     content = choice.message.content
-    if choice.message.refusal or choice.finish_reason == "content_filter":
+    if choice.declined:
         raise EngineFailed(502, "answer_refused", "the model declined to answer", BadEvent.REFUSED)
     if not content:
         raise EngineFailed(502, "answer_empty", "the model answered nothing", BadEvent.EMPTY)
@@ -119,7 +116,7 @@ async def _stream(response: aiohttp.ClientResponse, exchange: Exchange, headers:
     exchange.status = 200
     exchange.started = True
     await send({"type": "http.response.start", "status": 200, "headers": [STREAM_TYPE, *headers]})
-    scan = Scan(streamed=True)
+    scan = Scan()
     pending, reason = b"", "stop"
     try:
         while chunk := await response.content.readany():
@@ -153,7 +150,7 @@ def _read_event(event: bytes) -> tuple[str, str | None]:
     if not data.startswith(b"data: {"):
         return "", None
     try:
-        choices = _answer.decode(data[6:]).choices
+        choices = _decode_event(data[6:]).choices
     except msgspec.DecodeError:
         return "", None
     return (choices[0].delta.content or "", choices[0].finish_reason) if choices else ("", None)

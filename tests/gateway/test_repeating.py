@@ -16,7 +16,6 @@ from serving.gateway.repeating import (
     TAIL_CHARS,
     UNIT_CHARS_MAX,
     Spoken,
-    answer_repeats,
     repeats,
 )
 
@@ -96,29 +95,6 @@ def test_a_unit_beyond_the_bound_is_not_looked_for() -> None:
 
     assert repeats(unit(UNIT_CHARS_MAX) * (REPEATS_MIN + 1))
     assert not repeats(unit(UNIT_CHARS_MAX + 1) * (REPEATS_MIN + 1))
-
-
-def chat(*contents: str | None) -> bytes:
-    choices = [{"index": i, "message": {"role": "assistant", "content": text}} for i, text in enumerate(contents)]
-    return json.dumps({"choices": choices}).encode()
-
-
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        (chat("no " * 20), True),
-        (chat("fine", "no " * 20), True),
-        (chat(*["Yes."] * 20), False),  # equal choices are no loop
-        (chat('a "quoted\\" \n' * 10), True),
-        (chat(None), False),
-        (json.dumps({"choices": [{"text": "no " * 20}]}, ensure_ascii=False).encode(), True),
-        (json.dumps({"choices": [{"message": {"content": None, "reasoning": "hmm " * 20}}]}).encode(), True),
-        (b"not json", False),
-        (b'{"choices":[{"message":{"content":"\\ud800 no no \\x"}}]}', False),
-    ],
-)
-def test_a_whole_answer_is_looked_at_choice_by_choice(body: bytes, found: bool) -> None:
-    assert answer_repeats(body) is found
 
 
 def event(text: str) -> bytes:

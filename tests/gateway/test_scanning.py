@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.gateway.repeating import repeats
-from serving.gateway.scanning import Scan, UsageStripper, usage_of_answer
+from serving.gateway.scanning import Scan, UsageStripper
 
 
 def event(**more: object) -> bytes:
@@ -34,7 +34,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 def test_a_stream_reads_the_same_however_it_is_cut(texts: list[str], places: list[int], whole: bool) -> None:
     parts = [delta(""), *map(delta, texts), USAGE]
     stream = b"".join(parts) + (DONE if whole else b"")
-    scan, stripper, out = Scan(streamed=True), UsageStripper(), b""
+    scan, stripper, out = Scan(), UsageStripper(), b""
     firsts = 0
     for chunk in cut(stream, places):
         firsts += scan.feed(chunk)
@@ -57,7 +57,7 @@ def test_a_stream_reads_the_same_however_it_is_cut(texts: list[str], places: lis
 )
 def test_a_stream_repeats_as_its_text_does_however_it_is_cut(unit: list[str], times: int, places: list[int]) -> None:
     stream = b"".join([delta("Once "), *[delta(word) for word in unit * times], USAGE, DONE])
-    scan = Scan(streamed=True)
+    scan = Scan()
     for chunk in cut(stream, places):
         scan.feed(chunk)
     scan.end()
@@ -81,26 +81,11 @@ def filtered(**choice: object) -> bytes:
 )
 @pytest.mark.parametrize("words", [0, 1, 2_000])
 def test_a_stream_in_which_the_model_declines_is_refused(last: bytes, refused: bool, words: int) -> None:
-    scan = Scan(streamed=True)
+    scan = Scan()
     for chunk in [*[delta(f"word{i} ") for i in range(words)], last, USAGE, DONE]:
         scan.feed(chunk)
     scan.end()
     assert scan.refused is refused
-
-
-@pytest.mark.parametrize(
-    ("body", "refused", "content"),
-    [
-        (b'{"choices":[{"message":{"content":null,"refusal":"No."}}]}', True, True),
-        (b'{"choices":[{"message":{"content":"a","refusal":null},"finish_reason":"stop"}]}', False, True),
-        (b'{"choices":[{"message":{"content":""},"finish_reason": "content_filter"}]}', True, False),
-    ],
-)
-def test_a_whole_answer_that_declines_is_refused(body: bytes, refused: bool, content: bool) -> None:
-    scan = Scan(streamed=False)
-    scan.feed(body)
-    scan.end()
-    assert (scan.refused, scan.has_content, scan.repeated) == (refused, content, False)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +94,7 @@ def test_a_whole_answer_that_declines_is_refused(body: bytes, refused: bool, con
 )
 def test_content_that_looks_like_framing_is_only_content(text: str) -> None:
     stream = delta("") + delta(text)
-    scan, stripper = Scan(streamed=True), UsageStripper()
+    scan, stripper = Scan(), UsageStripper()
     scan.feed(stream)
     assert scan.has_content
     assert not scan.done
@@ -119,30 +104,10 @@ def test_content_that_looks_like_framing_is_only_content(text: str) -> None:
 
 
 def test_an_error_in_a_stream_is_seen() -> None:
-    scan = Scan(streamed=True)
+    scan = Scan()
     scan.feed(delta("a"))
     scan.feed(b'data: {"error": {"message": "m"}}\n\n' + DONE)
     assert scan.errored
-
-
-@pytest.mark.parametrize(
-    ("body", "content"),
-    [
-        (b'{"choices":[{"message":{"content":""}}]}', False),
-        (b'{"choices":[{"message":{"content":null}}]}', False),
-        (b'{"choices":[{"message":{"content": "a"}}]}', True),
-        (b'{"choices":[{"text":"a"}]}', True),
-        (b'{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"arguments":"{}"}}]}}]}', True),
-    ],
-)
-def test_content_of_a_whole_answer(body: bytes, content: bool) -> None:
-    scan = Scan(streamed=False)
-    assert scan.feed(body) is content
-
-
-def test_usage_of_what_is_no_answer_is_unknown() -> None:
-    assert usage_of_answer(b"not json") is None
-    assert usage_of_answer(b'{"usage":"x"}') is None
 
 
 def test_a_partial_event_beyond_the_bound_is_not_held_back_for_ever() -> None:
