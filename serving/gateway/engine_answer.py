@@ -11,15 +11,15 @@ FILTERED = "content_filter"
 """The finish reason of an answer whose words were taken out."""
 
 
-class Function(msgspec.Struct, frozen=True):
+class Function(msgspec.Struct, frozen=True, gc=False):
     arguments: str = ""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     function: Function = Function()
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -27,7 +27,7 @@ class Message(msgspec.Struct, frozen=True):
     tool_calls: tuple[ToolCall, ...] | None = None
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     message: Message = Message()
     text: str | None = None
     """Of a completion that is no chat."""
@@ -47,28 +47,42 @@ class Choice(msgspec.Struct, frozen=True):
         return bool(self.message.refusal) or self.finish_reason == FILTERED
 
 
-class EngineAnswer(msgspec.Struct, frozen=True):
+class EngineAnswer(msgspec.Struct, frozen=True, gc=False):
     choices: tuple[Choice, ...] = ()
     usage: Usage | None = None
 
-    @property
-    def declined(self) -> bool:
-        return any(choice.declined for choice in self.choices)
 
-    @property
-    def repeats(self) -> bool:
-        """Choice by choice: equal ones are no loop."""
-        return any(repeats(choice.words) for choice in self.choices)
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What is to be judged of an answer's words."""
+
+    has_content: bool
+    declined: bool
+    repeats: bool
 
 
 decode = msgspec.json.Decoder(EngineAnswer).decode
 """Raises msgspec.DecodeError."""
 
 
-def read(raw: bytes) -> tuple[EngineAnswer | None, bool]:
-    """The answer, and whether it holds any content. None: it is of another shape, and only its bytes tell."""
+def said(answer: EngineAnswer) -> Said:
+    """Choice by choice: equal ones are no loop."""
+    has_content = declined = looping = False
+    for choice in answer.choices:
+        if words := choice.words:
+            has_content = True
+            looping = looping or repeats(words)
+        if choice.declined:
+            declined = True
+    return Said(has_content, declined, looping)
+
+
+def read(raw: bytes) -> tuple[Said, Usage | None]:
+    """What an answer says and used. Of one of another shape only its bytes tell whether it says anything."""
     try:
         answer = decode(raw)
     except msgspec.DecodeError:
-        return None, holds_content(raw)
-    return answer, any(choice.words or choice.message.refusal for choice in answer.choices) or holds_content(raw)
+        return Said(holds_content(raw), False, False), None
+    found = said(answer)
+    if not found.has_content and not found.declined and holds_content(raw):
+        found = msgspec.structs.replace(found, has_content=True)
+    return found, answer.usage

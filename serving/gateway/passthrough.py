@@ -27,12 +27,8 @@ async def forward(
         exchange.status = response.status
         if response.status == 200:
             exchange.whole = True
-            answer, has_content = engine_answer.read(body)
-            if answer is None:
-                _judge(exchange, has_content, refused=False, repeated=False)
-            else:
-                exchange.usage = answer.usage
-                _judge(exchange, has_content, answer.declined, answer.repeats)
+            said, exchange.usage = engine_answer.read(body)
+            _judge(exchange, said.has_content, said.declined, said.repeats)
         else:
             exchange.client_erred = True
             exchange.mark(BadEvent.REFUSED)

@@ -72,7 +72,7 @@ async def answer(
         raise EngineFailed(502, "engine_error", "the engine's answer is no chat completion") from e
     exchange.whole = True
     exchange.usage = found.usage
-    if found.repeats:
+    if engine_answer.said(found).repeats:
         exchange.mark(BadEvent.REPEATED)
     output = _output(asking, found.choices[0] if found.choices else Choice())
     envelope = {

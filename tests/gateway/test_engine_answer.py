@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from serving.gateway.engine_answer import read
+from serving.gateway.engine_answer import Said, read
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,19 @@ from serving.gateway.engine_answer import read
     ],
 )
 def test_content_of_a_whole_answer(body: bytes, content: bool) -> None:
-    assert read(body)[1] is content
+    assert read(body)[0].has_content is content
 
 
 @pytest.mark.parametrize(
     ("body", "refused", "content"),
     [
-        (b'{"choices":[{"message":{"content":null,"refusal":"No."}}]}', True, True),
+        (b'{"choices":[{"message":{"content":null,"refusal":"No."}}]}', True, False),
         (b'{"choices":[{"message":{"content":"a","refusal":null},"finish_reason":"stop"}]}', False, True),
         (b'{"choices":[{"message":{"content":""},"finish_reason": "content_filter"}]}', True, False),
     ],
 )
 def test_a_whole_answer_that_declines_is_refused(body: bytes, refused: bool, content: bool) -> None:
-    answer, has_content = read(body)
-    assert answer is not None
-    assert (answer.declined, has_content, answer.repeats) == (refused, content, False)
+    assert read(body) == (Said(has_content=content, declined=refused, repeats=False), None)
 
 
 def chat(*contents: str | None) -> bytes:
@@ -62,11 +60,9 @@ def chat(*contents: str | None) -> bytes:
     ],
 )
 def test_loops_are_looked_for_choice_by_choice(body: bytes, found: bool) -> None:
-    answer, _ = read(body)
-    assert (answer is not None and answer.repeats) is found
+    assert read(body)[0].repeats is found
 
 
 @pytest.mark.parametrize("body", [b"not json", b'{"usage":"x"}', b'{"choices":[],"usage":{"completion_tokens":null}}'])
 def test_an_answer_of_another_shape_tells_no_usage(body: bytes) -> None:
-    answer, has_content = read(body)
-    assert (answer, has_content) == (None, False)
+    assert read(body) == (Said(has_content=False, declined=False, repeats=False), None)
