@@ -27,10 +27,10 @@ from ops.rollout.planning import rollout_plan
 SCHEMA = "gratefulgpt.benchmark.judge/1"
 SPEC = Path(__file__).parents[1] / "gratefulgpt.yaml"
 CELLS = (
-    CellTraffic("generation/p0o2", 0.3, 0.9, 30.0),
-    CellTraffic("completion/p0o1", 0.4, 0.4, 15.0),
-    CellTraffic("completion/p1o1", 0.1, 0.6, 15.0),
-    CellTraffic("query/p0o0", 0.2, 0.15, 10.0),
+    CellTraffic("generation/p0o2", 0.3, 0.3, 0.02, 60.0),
+    CellTraffic("completion/p0o1", 0.4, 0.2, 0.02, 20.0),
+    CellTraffic("completion/p1o1", 0.1, 0.4, 0.02, 20.0, long_prompt=True),
+    CellTraffic("query/p0o0", 0.2, 0.1, 0.02, 8.0),
 )
 _Z_95 = 1.96
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ops.judge.counting import Counts, Difference, counts_by_cell, difference
 from serving.contract import Arm, BadEvent, CounterCell, CounterSnapshot
@@ -85,6 +87,34 @@ def test_counters_that_went_backwards_blind_and_are_the_next_base(snapshot: Snap
 def test_one_bad_event_that_went_backwards_is_enough_to_blind(snapshot: Snapshot) -> None:
     start = read({}, snapshot(assigned=50, bad={BadEvent.SLOW: 3}))
     assert read(start.bases, snapshot(assigned=60, bad={BadEvent.SLOW: 2})).blind
+
+
+def with_levels(build: Snapshot, levels: tuple[int, ...], **given: Any) -> CounterSnapshot:
+    snapshot = build(**given)
+    return replace(snapshot, cells=tuple(replace(cell, levels={BadEvent.SLOW: levels}) for cell in snapshot.cells))
+
+
+def test_levels_are_differenced_and_summed_level_by_level(snapshot: Snapshot) -> None:
+    one, other = with_levels(snapshot, (5, 2, 1)), with_levels(snapshot, (1, 1, 1), worker="w2")
+    start = read({}, one, other, workers="w1 w2")
+    assert start.increments[CELL].levels == {BadEvent.SLOW: (6, 3, 2)}
+    grown = with_levels(snapshot, (7, 2, 4))
+    assert read(start.bases, grown, other, workers="w1 w2").increments[CELL].levels == {BadEvent.SLOW: (2, 0, 3)}
+
+
+def test_levels_that_only_one_worker_counts_are_kept(snapshot: Snapshot) -> None:
+    found = read({}, with_levels(snapshot, (5, 2, 1)), snapshot("w2", assigned=3), workers="w1 w2")
+    assert found.increments[CELL].levels == {BadEvent.SLOW: (5, 2, 1)}
+
+
+def test_a_level_that_went_backwards_blinds(snapshot: Snapshot) -> None:
+    start = read({}, with_levels(snapshot, (5, 2, 1)))
+    assert read(start.bases, with_levels(snapshot, (9, 1, 1))).blind == ("the counters of w1 went backwards",)
+
+
+def test_levels_that_vanished_blind(snapshot: Snapshot) -> None:
+    start = read({}, with_levels(snapshot, (5, 2, 1)))
+    assert read(start.bases, snapshot()).blind
 
 
 def test_a_cell_that_vanished_blinds(snapshot: Snapshot) -> None:
