@@ -69,12 +69,14 @@ async def _tell(engine: Literal["simulated", "vllm"], folder: Path, spec_path: P
     from ops.demo.telling import Stage, tell
     from ops.stack.options import StackOptions
     from ops.stack.running import stack
-    from ops.stack.state import load_secrets
+    from ops.stack.state import AlreadyRunning, is_running, load_secrets
 
     model = load_spec(spec_path).tiers[_TIER].model
-    cast = _cast(engine, folder)
     run_dir = folder / "stack"
-    options = StackOptions(run_dir=run_dir, environment=_ENVIRONMENT, spec=spec_path, engine=engine, port=0)
+    if is_running(run_dir):  # before anything of the other story is touched
+        raise AlreadyRunning(run_dir)
+    cast = _cast(engine, folder)
+    options = StackOptions(run_dir, _ENVIRONMENT, spec_path, engine=engine, port=0, afresh=True)
     with StoryView() as view:
         view.say(f"{cast.stable.name} is stable, {cast.good.name} is good, {cast.bad.name} is bad: {cast.bad_because}")
         async with stack(options, report=view.say) as state:
@@ -88,8 +90,7 @@ def _cast(engine: Literal["simulated", "vllm"], folder: Path) -> Cast:
     from ops.demo.models import simulated_cast, vllm_cast
 
     # Only what an earlier story left: the folder may hold other things.
-    for left in ("stack", "models"):
-        shutil.rmtree(folder / left, ignore_errors=True)
+    shutil.rmtree(folder / "models", ignore_errors=True)
     for left in ("samples.jsonl", "result.json", "report.html", "story.svg"):
         (folder / left).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -43,8 +43,13 @@ class RolloutStory:
         return len(served), sum(not sample.ok for sample in served)
 
     def bad_served(self) -> dict[str, int]:
-        """Bad events of the canary by kind, as the judge's last look counted them over the whole rollout."""
-        return {event.value: count for event, count in self.rollout.judge.canary_whole.bad.items() if count}
+        """Bad events of the canary by kind, as the judge's last look counted them over the whole rollout.
+
+        Of graded events those on the last level: past the highest cut.
+        """
+        canary = self.rollout.judge.canary_whole
+        last = {event: levels[-1] for event, levels in canary.levels.items() if event is not BadEvent.OUTPUT_LENGTH}
+        return {event.value: count for event, count in {**canary.bad, **last}.items() if count}
 
 
 @dataclass(frozen=True)

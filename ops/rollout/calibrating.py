@@ -2,9 +2,9 @@
 
 Stable's history is a poor guide where stable carries another load per replica than the compared arms: its p75 may lie
 where they never come, and a cut that nobody passes shows nothing. So once a step has gathered enough answers, the
-levels are cut at the quantiles of the *reference*, under a new epoch. They are chosen from what came before the requests
-that are held to them, and alike for both arms, so the error rates are untouched: only power is won. The canary has no
-say: how far its answers lie apart from the reference's is what is to be found out, and must not widen the cuts.
+levels are cut at the quantiles of the *reference*, under a new epoch. They are chosen from what came before the
+requests that are held to them, and alike for both arms, so the error rates are untouched: only power is won. The canary
+has no say: how far its answers lie apart from the reference's is what is to be found out, and must not widen the cuts.
 """
 
 from __future__ import annotations

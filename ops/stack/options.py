@@ -40,5 +40,7 @@ class StackOptions:
     """Another PostgreSQL than the wheel's."""
     prometheus: Choice = Choice.AUTO
     without: frozenset[Omitted] = field(default_factory=frozenset)
+    afresh: bool = False
+    """Without what an earlier stack left in the folder, its data included."""
     outlives_parent: bool = False
     """Whether the stack goes on when the process that started it ends."""

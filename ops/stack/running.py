@@ -25,7 +25,7 @@ from ops.stack.ending import POLL_SECONDS, Report, end
 from ops.stack.options import StackOptions
 from ops.stack.preparing import Plan, prepare
 from ops.stack.programs import Check, Part
-from ops.stack.state import AlreadyRunning, StackError, StackState, clear_stale, lock_path, save_stack
+from ops.stack.state import AlreadyRunning, StackError, StackState, clear_all, clear_stale, lock_path, save_stack
 from ops.store.errors import StoreError
 from ops.store.migrating import migrate
 from ops.store.server import ensure_database
@@ -78,6 +78,8 @@ async def up(options: StackOptions, report: Report = silent) -> Running:
     try:
         clear_stale(run_dir)
         await _leftovers_gone(run_dir, report)
+        if options.afresh:
+            clear_all(run_dir)
         plan = await asyncio.to_thread(prepare, replace(options, run_dir=run_dir))
         guard = _launch(plan.state.folder, options.outlives_parent, lock)
     finally:
@@ -113,10 +115,7 @@ async def _acquire(run_dir: Path) -> int:
     while not _lock(lock, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
             os.close(lock)
-            raise AlreadyRunning(
-                f"a stack runs in {run_dir} already: look with `ops stack status`, end it with `ops stack down`, "
-                "or choose another --run-dir"
-            )
+            raise AlreadyRunning(run_dir)
         await asyncio.sleep(POLL_SECONDS)
     return lock
 

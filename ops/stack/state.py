@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -33,6 +34,12 @@ class NotRunning(StackError):
 
 class AlreadyRunning(StackError):
     """Another stack runs in that folder."""
+
+    def __init__(self, run_dir: Path) -> None:
+        super().__init__(
+            f"a stack runs in {run_dir} already: look with `ops stack status`, end it with `ops stack down`, "
+            "or choose another --run-dir"
+        )
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -143,6 +150,17 @@ def clear_stale(run_dir: Path) -> None:
         _state_path(run_dir).unlink(missing_ok=True)
     else:
         forget_stack(state)
+
+
+def clear_all(run_dir: Path) -> None:
+    """Removes all that an ended stack left, its data too; the caller holds the lock, which alone stays."""
+    for left in run_dir.iterdir():
+        if left == lock_path(run_dir):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def keep_secrets(run_dir: Path, database_password: str) -> Secrets:

@@ -11,8 +11,8 @@ from statistics import NormalDist
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ops.judge.thresholds import quantile, slow_thresholds
+
 from serving.contract import FINE_BOUNDS_SECONDS, Arm, CounterSnapshot, LatencyCell
 
 
