@@ -46,15 +46,15 @@ async def _demo(engine: Literal["simulated", "vllm"], folder: Path, spec_path: P
     from ops.demo.models import ModelsMissing
     from ops.demo.result import verdict
     from ops.demo.telling import StoryError
-    from ops.stack.state import StackError
+    from ops.stack.state import AlreadyRunning, StackError
 
     started = time.monotonic()
     try:
         told = await _tell(engine, folder, spec_path)
+    except (AlreadyRunning, ModelsMissing) as e:
+        raise CommandError(str(e)) from e
     except (StoryError, LoadError, ControllerError, StackError) as e:
         raise CommandError(f"the story was not told to its end: {e}", EXIT_CODES[Outcome.INVALID]) from e
-    except ModelsMissing as e:
-        raise CommandError(str(e)) from e
     answer = verdict(told)
     _write(told, engine, folder, time.monotonic() - started)
     for item in answer.evidence:

@@ -48,8 +48,9 @@ class RolloutStory:
         Of graded events those on the last level: past the highest cut.
         """
         canary = self.rollout.judge.canary_whole
-        last = {event: levels[-1] for event, levels in canary.levels.items() if event is not BadEvent.OUTPUT_LENGTH}
-        return {event.value: count for event, count in {**canary.bad, **last}.items() if count}
+        found = dict(canary.bad)
+        found |= {event: levels[-1] for event, levels in canary.levels.items() if event is not BadEvent.OUTPUT_LENGTH}
+        return {event.value: count for event, count in found.items() if count}
 
 
 @dataclass(frozen=True)
