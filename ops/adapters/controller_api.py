@@ -85,8 +85,10 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
             web.get("/v1/rollouts/{id}/journal", api.journal),
             web.get("/v1/rollouts/{id}/looks", api.looks),
             web.get("/v1/rollouts/{id}/recorded", api.recorded),
+            web.get("/v1/rollouts/{id}/verdict", api.verdict),
             web.post("/v1/rollouts/{id}/{command:pause|resume|promote|rollback}", api.command),
             web.get("/v1/tiers", api.tiers),
+            web.get("/v1/tiers/{tier}/verdict", api.tier_verdict),
             web.post("/v1/tiers/{tier}/rollback", api.roll_back_tier),
             web.get("/v1/freezes", api.freezes),
             web.put("/v1/freezes/{tier}", api.freeze),
@@ -153,6 +155,13 @@ class _Api:
         await get_rollout(self._database, request.match_info["id"])
         return _json({"looks": await read_recorded(self._database, request.match_info["id"], after, count)})
 
+    async def verdict(self, request: web.Request) -> web.Response:
+        """200 whatever the verdict: only where there is none does the status say so. See docs/pipelines.md."""
+        return _json(await self._operations.judge_now(request.match_info["id"], _step(request)))
+
+    async def tier_verdict(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.judge_tier_now(request.match_info["tier"], _step(request)))
+
     async def command(self, request: web.Request) -> web.Response:
         body = await _body(request, _Reason)
         rollout_id, command = request.match_info["id"], request.match_info["command"]
@@ -204,6 +213,10 @@ def _number(request: web.Request, name: str, default: int, highest: int = 2**62)
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) <= highest):
         raise _bad_request(f"{name} must be a whole number of at most {highest}")
     return int(text)
+
+
+def _step(request: web.Request) -> int | None:
+    return _number(request, "step", 0) if "step" in request.query else None
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

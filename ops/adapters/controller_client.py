@@ -14,6 +14,7 @@ import msgspec
 import stamina
 from yarl import URL
 
+from ops.rollout.answering import Judgement
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
 from ops.rollout.record import Release, Rollout
@@ -129,6 +130,10 @@ class ControllerClient:
 
     async def recorded(self, rollout_id: str, after: int = 0) -> list[RecordedLook]:
         return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/recorded?after={after}", _Recorded)).looks
+
+    async def judge_now(self, rollout_id: str, step: int | None = None) -> Judgement:
+        query = "" if step is None else f"?step={step}"
+        return await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/verdict{query}", Judgement)
 
     async def tiers(self) -> dict[str, Loaded]:
         return (await self._call("GET", "/v1/tiers", _Tiers)).tiers

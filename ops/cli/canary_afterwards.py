@@ -1,4 +1,4 @@
-"""The commands of ``ops canary`` that look back at a rollout, running or ended: replay, export."""
+"""The commands of ``ops canary`` that ask and look back, and change nothing: judge, replay, export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from ops.cli.rollout_access import (
     Json,
     RunDir,
     Tier,
+    ask,
+    find_controller,
 )
+
+TIMEOUT_SECONDS_MAX = 7 * 86_400.0
 
 app = typer.Typer()
 
@@ -68,3 +72,35 @@ def export(
     from ops.cli.rollout_recording import export_to, recording_of
 
     export_to(recording_of(rollout, tier, run_dir, controller), output)
+
+
+@app.command()
+def judge(
+    rollout: LastRolloutId = None,
+    tier: Tier = DEFAULT_TIER,
+    once: Annotated[bool, typer.Option("--once", help="One look now, whatever it says.")] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, max=TIMEOUT_SECONDS_MAX, help="How long to wait for an answer.")
+    ] = 1800.0,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="About this step of the plan; by default about the one that serves.")
+    ] = None,
+    json: Json = False,
+    run_dir: RunDir = DEFAULT_RUN_DIR,
+    controller: ControllerUrl = None,
+) -> None:
+    """Ask the judge about the release as it serves now, and wait until it passes or fails.
+
+    Exit 0: shown to do no harm at its step, or promoted on evidence. 1: shown to be worse, or rolled back. 3: too
+    little evidence, or somebody decided instead of the judge. 4: the judge is blind, or no controller answers.
+    """
+    from ops.cli.rollout_judging import judge_once, judge_until, report_judgement, say_time_ran_out
+
+    access = find_controller(run_dir, controller)
+    if once:
+        exit_with(report_judgement(ask(access, lambda client: judge_once(client, rollout, tier, step)), json))
+    found, too_late = ask(access, lambda client: judge_until(client, rollout, tier, step, timeout))
+    verdict = report_judgement(found, json)
+    if too_late:
+        say_time_ran_out(timeout)
+    exit_with(verdict)
