@@ -1,13 +1,15 @@
-"""The commands of ``ops canary`` that ask and look back, and change nothing: judge, replay, export."""
+"""The commands of ``ops canary`` that ask and look back, and change nothing: journal, judge, replay, export."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ops.cli.output import exit_with
+from ops.cli.moments import parse_moment
+from ops.cli.output import exit_with, fail_usage
 from ops.cli.rollout_access import (
     DEFAULT_RUN_DIR,
     DEFAULT_TIER,
@@ -32,6 +34,41 @@ RolloutOrFile = Annotated[
 LastRolloutId = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the tier's active one, or else its last.")
 ]
+
+
+@app.command()
+def journal(
+    rollout: LastRolloutId = None,
+    every: Annotated[bool, typer.Option("--all", help="Of all rollouts, freezes and retention too.")] = False,
+    tier: Annotated[str | None, typer.Option(help="The tier of models; with --all this tier only.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From then on: 2026-11-25T12:00Z, or 2h for so long ago.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Up to then.")] = None,
+    json: Json = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line.")] = False,
+    run_dir: RunDir = DEFAULT_RUN_DIR,
+    controller: ControllerUrl = None,
+) -> None:
+    """The decision log: who or what decided what, when and on which numbers. Nothing in it can be changed."""
+    from ops.cli.rollout_choosing import named_or_last
+    from ops.cli.rollout_journal import all_decisions, print_lines, print_object, print_table
+    from ops.store.decisions import Wanted
+
+    if every and rollout is not None:
+        fail_usage("give ROLLOUT or --all, not both")
+    now = time.time()
+    bounds = [None if text is None else parse_moment(text, now) for text in (since, until)]
+    access = find_controller(run_dir, controller)
+    of = None if every else ask(access, lambda client: named_or_last(client, rollout, tier or DEFAULT_TIER)).id
+    wanted = Wanted(of, tier if every else None, *bounds)
+    decisions = ask(access, lambda client: all_decisions(client, wanted))
+    if jsonl:
+        print_lines(decisions)
+    elif json:
+        print_object(of, decisions)
+    else:
+        print_table(of, decisions)
 
 
 @app.command()
