@@ -1,4 +1,4 @@
-"""The commands of ``ops canary`` that ask and look back, and change nothing: journal, judge, replay, export."""
+"""The commands of ``ops canary`` that ask and look back, and change nothing: journal, judge, show, replay, export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ops.cli.moments import parse_moment
-from ops.cli.output import exit_with, fail_usage
+from ops.cli.output import emit_json, exit_with, fail_usage, write_result
 from ops.cli.rollout_access import (
     DEFAULT_RUN_DIR,
     DEFAULT_TIER,
@@ -69,6 +69,33 @@ def journal(
         print_object(of, decisions)
     else:
         print_table(of, decisions)
+
+
+@app.command()
+def show(
+    rollout: RolloutOrFile = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the charts; it needs no network.")
+    ] = None,
+    tier: Tier = DEFAULT_TIER,
+    json: Json = False,
+    run_dir: RunDir = DEFAULT_RUN_DIR,
+    controller: ControllerUrl = None,
+) -> None:
+    """Tell a rollout from its start: what was decided and why, who got how many requests, when the judge was blind.
+
+    Exit 0 whatever became of it; 'status' gives the verdict.
+    """
+    from ops.cli.rollout_recording import recording_of
+    from ops.cli.rollout_story_view import story_json, story_page, story_text
+
+    recording = recording_of(rollout, tier, run_dir, controller)
+    if html is not None:
+        write_result(story_page(recording), html)
+    if json:
+        emit_json(*story_json(recording))
+    elif html is None:
+        print(story_text(recording))
 
 
 @app.command()
