@@ -235,7 +235,7 @@ class World:
         self.journal += [(self.now, entry) for entry in decided.entries]
         if self.rollout is not None and decided.look is not None:
             r = self.rollout
-            step = r.served_step if r.served_step is not None else r.step
+            step = decided.told.situation.step if decided.told else r.step
             kept = RecordedLook(r.id, r.looks, self.now, step, decided.look, decided.told, r.looks_digest)
             self.looks.append(_stored(kept, RecordedLook))
         if self.tier.table is not None and (not self.tables or self.tables[-1] != self.tier.table):

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from math import isfinite, nan
 from typing import Annotated, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -22,6 +23,7 @@ from ops.rollout.commanding import CommandRefused
 from ops.rollout.controlling import Controller
 from ops.rollout.operating import Operations, ReleaseRequest
 from ops.store.answers import KeptAnswer, keep_answer, kept_answer
+from ops.store.decisions import Wanted, read_decisions
 from ops.store.errors import Conflict, LostLeadership, NotFound, StoreError, StoreUnavailable
 from ops.store.freezes import list_freezes
 from ops.store.looks import read_recorded
@@ -85,8 +87,11 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
             web.get("/v1/rollouts/{id}/journal", api.journal),
             web.get("/v1/rollouts/{id}/looks", api.looks),
             web.get("/v1/rollouts/{id}/recorded", api.recorded),
+            web.get("/v1/rollouts/{id}/verdict", api.verdict),
             web.post("/v1/rollouts/{id}/{command:pause|resume|promote|rollback}", api.command),
+            web.get("/v1/journal", api.decisions),
             web.get("/v1/tiers", api.tiers),
+            web.get("/v1/tiers/{tier}/verdict", api.tier_verdict),
             web.post("/v1/tiers/{tier}/rollback", api.roll_back_tier),
             web.get("/v1/freezes", api.freezes),
             web.put("/v1/freezes/{tier}", api.freeze),
@@ -143,6 +148,12 @@ class _Api:
         await get_rollout(self._database, request.match_info["id"])
         return _json({"lines": await read_journal(self._database, request.match_info["id"], after, count)})
 
+    async def decisions(self, request: web.Request) -> web.Response:
+        after, count = _number(request, "after", 0), _number(request, "count", LINES_MAX, LINES_MAX)
+        query = request.query
+        wanted = Wanted(query.get("rollout"), query.get("tier"), _moment(request, "since"), _moment(request, "until"))
+        return _json({"decisions": await read_decisions(self._database, wanted, after, count)})
+
     async def looks(self, request: web.Request) -> web.Response:
         after, count = _number(request, "after", 0), _number(request, "count", LINES_MAX, LINES_MAX)
         await get_rollout(self._database, request.match_info["id"])
@@ -152,6 +163,13 @@ class _Api:
         after, count = _number(request, "after", 0), _number(request, "count", RECORDED_MAX, RECORDED_MAX)
         await get_rollout(self._database, request.match_info["id"])
         return _json({"looks": await read_recorded(self._database, request.match_info["id"], after, count)})
+
+    async def verdict(self, request: web.Request) -> web.Response:
+        """200 whatever the verdict: only where there is none does the status say so. See docs/pipelines.md."""
+        return _json(await self._operations.judge_now(request.match_info["id"], _step(request)))
+
+    async def tier_verdict(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.judge_tier_now(request.match_info["tier"], _step(request)))
 
     async def command(self, request: web.Request) -> web.Response:
         body = await _body(request, _Reason)
@@ -204,6 +222,22 @@ def _number(request: web.Request, name: str, default: int, highest: int = 2**62)
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) <= highest):
         raise _bad_request(f"{name} must be a whole number of at most {highest}")
     return int(text)
+
+
+def _moment(request: web.Request, name: str) -> float | None:
+    if name not in request.query:
+        return None
+    try:
+        at = float(request.query[name])
+    except ValueError:
+        at = nan
+    if not isfinite(at):
+        raise _bad_request(f"{name} must be Unix seconds")
+    return at
+
+
+def _step(request: web.Request) -> int | None:
+    return _number(request, "step", 0) if "step" in request.query else None
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import getpass
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
 import stamina
 from yarl import URL
 
+from ops.rollout.answering import Judgement
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
 from ops.rollout.record import Release, Rollout
 from ops.rollout.recorded import RecordedLook
+from ops.store.decisions import Decision, Wanted
 from ops.store.rollouts import JournalLine, Loaded, LookLine
 from serving.contract import ACTOR_HEADER, IDEMPOTENCY_HEADER
 
@@ -67,6 +69,11 @@ class _Looks:
 @dataclass(frozen=True)
 class _Recorded:
     looks: list[RecordedLook]
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    decisions: list[Decision]
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,14 @@ class ControllerClient:
 
     async def recorded(self, rollout_id: str, after: int = 0) -> list[RecordedLook]:
         return (await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/recorded?after={after}", _Recorded)).looks
+
+    async def decisions(self, wanted: Wanted, after: int = 0) -> list[Decision]:
+        given = {name: value for name, value in asdict(wanted).items() if value is not None}
+        return (await self._call("GET", f"/v1/journal?{urlencode({**given, 'after': after})}", _Decisions)).decisions
+
+    async def judge_now(self, rollout_id: str, step: int | None = None) -> Judgement:
+        query = "" if step is None else f"?step={step}"
+        return await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/verdict{query}", Judgement)
 
     async def tiers(self) -> dict[str, Loaded]:
         return (await self._call("GET", "/v1/tiers", _Tiers)).tiers

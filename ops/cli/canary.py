@@ -187,21 +187,3 @@ def history(
 
     access = find_controller(run_dir, controller)
     list_rollouts(ask(access, lambda client: client.rollouts(tier, count)), json)
-
-
-@app.command()
-def journal(
-    rollout: LastRolloutId = None,
-    tier: Tier = DEFAULT_TIER,
-    json: Json = False,
-    run_dir: RunDir = DEFAULT_RUN_DIR,
-    controller: ControllerUrl = None,
-) -> None:
-    """Show who did what, when and why."""
-    from ops.cli.rollout_choosing import named_or_last
-    from ops.cli.rollout_recording import whole_journal
-    from ops.cli.rollout_showing import list_journal
-
-    access = find_controller(run_dir, controller)
-    found = ask(access, lambda client: named_or_last(client, rollout, tier))
-    list_journal(found.id, ask(access, lambda client: whole_journal(client, found.id)), json)

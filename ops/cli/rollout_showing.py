@@ -12,20 +12,18 @@ from ops.cli.output import emit_json, emit_table, exit_with, progress
 from ops.cli.rollout_access import Access, ask
 from ops.cli.rollout_choosing import named_or_last
 from ops.cli.rollout_json import (
-    JOURNAL_SCHEMA,
     ROLLOUT_SCHEMA,
     ROLLOUTS_SCHEMA,
-    journal_json,
     look_json,
     rollout_json,
 )
 from ops.cli.rollout_outcome import end_verdict, standstill_verdict
 from ops.cli.rollout_view import rollout_panel
 from ops.cli.rollout_watch import Sight, WatchView, last_look, watch
-from ops.cli.rollout_words import duration, journal_words, moment, plain, state_words
+from ops.cli.rollout_words import duration, moment, plain, state_words
 from ops.rollout.record import Rollout
 from ops.rollout.states import ENDED
-from ops.store.rollouts import JournalLine, LookLine
+from ops.store.rollouts import LookLine
 from ops.verdict import EXIT_CODES, Outcome
 
 
@@ -96,11 +94,3 @@ def list_rollouts(rollouts: list[Rollout], json: bool) -> None:
         for rollout in rollouts
     ]
     emit_table("rollouts", ("id", "tier", "release", "state", "started", "took", "by", "why"), rows)
-
-
-def list_journal(rollout_id: str, lines: list[JournalLine], json: bool) -> None:
-    if json:
-        emit_json(JOURNAL_SCHEMA, {"rollout": rollout_id, "lines": [journal_json(line) for line in lines]})
-        return
-    rows = [(moment(line.at), plain(line.entry.actor), journal_words(line)) for line in lines]
-    emit_table(f"journal of {rollout_id}", ("when", "who", "what and why"), rows)

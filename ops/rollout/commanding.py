@@ -130,9 +130,9 @@ def promote(so_far: Decided, now: float, actor: str, reason: str) -> Decided:
         raise CommandRefused("it is suspended: resume it first")
     if rollout.state not in (State.PREPARING, State.WARMING, State.ANALYSING, State.PAUSED):
         raise CommandRefused(f"it is {rollout.state.value}: too late to promote it")
+    so_far = so_far.changed(promote_requested=True)
     if rollout.served_step is not None and rollout.served_step == rollout.last_step:
         return _by(actor, so_far.promoted(now, reason))
-    so_far = so_far.changed(promote_requested=True)
     if rollout.state in (State.ANALYSING, State.PAUSED):
         return _by(actor, _moved(so_far, Event.ADVANCE, now, reason, step=rollout.last_step))
     return replace(so_far, entries=(*so_far.entries, Entry("promote", reason, actor=actor)))

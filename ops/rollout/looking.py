@@ -22,10 +22,10 @@ from serving.contract import Arm, CounterSnapshot, Levels
 
 def look_at(so_far: Decided, seen: Observation) -> Decided:
     rollout = so_far.running
-    told = _told(so_far, seen)
-    judge, answer = take(rollout.judge, told, rollout.plan.analysis)
+    given = told(so_far, seen)
+    judge, answer = take(rollout.judge, given, rollout.plan.analysis)
     blind = answer.decision is Decision.BLIND
-    number, digest = rollout.looks + 1, chained(rollout.looks_digest, told)
+    number, digest = rollout.looks + 1, chained(rollout.looks_digest, given)
     so_far = so_far.changed(
         judge=judge,
         looks=number,
@@ -33,30 +33,31 @@ def look_at(so_far: Decided, seen: Observation) -> Decided:
         looked_at=seen.now,
         blind_since=(rollout.blind_since if rollout.blind_since is not None else seen.now) if blind else None,
     )
-    followed = _followed(replace(so_far, look=answer, told=told), answer, seen)
+    followed = _followed(replace(so_far, look=answer, told=given), answer, seen)
     return followed.citing(len(so_far.entries), {"look": number, "looks_digest": digest})
 
 
-def take(state: JudgeState, told: Told, plan: AnalysisPlan) -> tuple[JudgeState, Look]:
-    """The judge's look at what it is told. Live and in a replay this is the same."""
+def take(state: JudgeState, given: Told, plan: AnalysisPlan) -> tuple[JudgeState, Look]:
+    """The judge's look at what it is given. Live and in a replay this is the same."""
     found = difference(
         state.bases,
-        told.snapshots,
-        workers=told.workers,
-        tier=told.tier,
-        epoch=told.situation.epoch,
-        now=told.at,
+        given.snapshots,
+        workers=given.workers,
+        tier=given.tier,
+        epoch=given.situation.epoch,
+        now=given.at,
         age_seconds_max=plan.samples_age_seconds_max,
     )
-    if told.elsewhere:
+    if given.elsewhere:
         # The weight believed is the one observed: nothing is read while a worker follows another table.
-        reason = f"{', '.join(told.elsewhere)} not yet on epoch {told.situation.epoch}"
+        reason = f"{', '.join(given.elsewhere)} not yet on epoch {given.situation.epoch}"
         bases = found.bases if found.blind else dict(state.bases)
         found = Difference({}, bases, (*found.blind, reason))
-    return look(state, found, told.situation, plan)
+    return look(state, found, given.situation, plan)
 
 
-def _told(so_far: Decided, seen: Observation) -> Told:
+def told(so_far: Decided, seen: Observation) -> Told:
+    """What the judge is to be told of a rollout whose release serves."""
     rollout, tier = so_far.running, so_far.tier
     return Told(
         at=seen.now,

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ops.rollout import commanding
+from ops.rollout.answering import Judgement, answer
 from ops.rollout.commanding import CommandRefused
 from ops.rollout.controlling import Controller
 from ops.rollout.decided import Decided
-from ops.rollout.observing import Checked
+from ops.rollout.observing import Checked, Observation
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.record import Release, Rollout
+from ops.rollout.workers import see_workers
 from ops.store.errors import LostLeadership, NotFound
 from ops.store.freezes import freeze, lift_freeze
 from ops.store.releases import add_release, get_release, list_releases
@@ -121,6 +123,31 @@ class Operations:
             return act(Decided(loaded.tier, loaded.active), now, actor, reason)
 
         return await self._carry_out(tier, obey)
+
+    async def judge_now(self, rollout_id: str, step: int | None) -> Judgement:
+        """One look at the rollout as it is now, of fresh counters; nothing is kept. Raises NotFound, CommandRefused."""
+        rollout = await get_rollout(self._database, rollout_id)
+        workers = await see_workers(self._controller.around.workers)
+        loaded = await load(self._database, rollout.tier)
+        if loaded.active is not None and loaded.active.id == rollout.id:
+            rollout = loaded.active
+        seen = Observation(
+            now=time.time(),
+            replicas=None,
+            workers={name: state.tiers.get(rollout.tier) for name, state in workers.states.items()},
+            unreachable=workers.unreachable,
+            snapshots=workers.snapshots,
+            frozen=loaded.frozen,
+        )
+        return answer(loaded.tier, rollout, seen, step)
+
+    async def judge_tier_now(self, tier: str, step: int | None) -> Judgement:
+        """Of the tier's newest rollout. Raises NotFound, CommandRefused."""
+        self._require_tier(tier)
+        newest = await list_rollouts(self._database, tier, 1)
+        if not newest:
+            raise NotFound(f"there was no rollout of {tier} yet")
+        return await self.judge_now(newest[0].id, step)
 
     async def roll_back_tier(self, tier: str, to: str | None, actor: str, reason: str) -> Rollout:
         """The active rollout back, or, when none is active, the tier to an earlier release (by default the last)."""

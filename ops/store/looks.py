@@ -13,6 +13,8 @@ from ops.store.records import from_json, to_json
 
 async def write_look(connection: Connection, rollout: Rollout, look: Look, told: Told | None, now: float) -> None:
     """As the newest of ``rollout``, which counts it already."""
+    # The step that was looked at: the decision may have gone on to the next.
+    step = told.situation.step if told else rollout.step
     of = to_json(told).obj if told else {}
     snapshots = of.pop("snapshots", [])
     await connection.execute(
@@ -22,7 +24,7 @@ async def write_look(connection: Connection, rollout: Rollout, look: Look, told:
             rollout.id,
             rollout.looks,
             now,
-            rollout.served_step if rollout.served_step is not None else rollout.step,
+            step,
             look.decision.value,
             to_json(look),
             to_json(of or None),

@@ -239,6 +239,9 @@ def test_a_controller_elsewhere_is_named_with_its_key(ops: Ops, run_dir: Path) -
         assert len(ran.err.splitlines()) == 1
         assert words in ran.err
         assert key not in ran.err
+    judge = ("canary", "judge", "--once", "--controller")
+    assert ops(*judge, "http://127.0.0.1:1", GRATEFULGPT_ADMIN_KEY=key).code == 4
+    assert ops(*judge, url, GRATEFULGPT_ADMIN_KEY="wrong").code == 2
     elsewhere = ops("release", "add", "x", "--model", "/m", "--controller", url, GRATEFULGPT_ADMIN_KEY=key)
     assert elsewhere.code == 2
     assert "--engine" in elsewhere.err

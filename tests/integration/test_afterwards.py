@@ -59,8 +59,16 @@ async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_samp
     async with service.load():
         rollout = await service.start("replayed-bad", seed=42)
         await service.reaches(rollout, State.ANALYSING, step=0)
+        _, out, err = await service.ops("canary", "judge", rollout.id, "--timeout", "60", "--json")
+        said = json.loads(out)
+        assert (said["verdict"], said["step"]) == ("pass", 1), err
         await service.harm_canary(error_rate=1.0)
+        assert (await service.ops("canary", "judge", rollout.id, "--timeout", "60"))[0] == 1
         ended = await service.reaches(rollout, State.ROLLED_BACK)
+    assert (await service.ops("canary", "judge", "--once"))[0] == 1
+    status, body = await asked(service, f"/v1/rollouts/{rollout.id}/verdict")
+    assert (status, body["verdict"], body["state"]) == (200, "fail", "rolled_back")
+    assert (await asked(service, f"/v1/tiers/{service.tier}/verdict"))[1]["rollout"] == rollout.id
     code, answer = await replayed(service, rollout.id)
     assert code == 0, answer
     assert answer["verdict"]["evidence"][1]["values"]["roll_back"] == 1
@@ -77,3 +85,29 @@ async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_samp
     code, answer = await replayed(service, rollout.id)
     assert code == 1
     assert f"look {ended.looks}: the samples are not those" in answer["verdict"]["evidence"][0]["text"]
+
+
+async def asked(service: Any, path: str, key: str | None = None) -> tuple[int, dict[str, Any]]:
+    headers = {"authorization": f"Bearer {service.secrets.admin_key if key is None else key}"}
+    async with service.session.get(service.state.controller_url + path, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_the_judge_says_clearly_why_it_cannot_be_asked(service: Any) -> None:
+    for path, key, status, said in (
+        ("/v1/rollouts/r0/verdict", None, 404, "no rollout r0"),
+        ("/v1/tiers/proudction/verdict", None, 404, "no tier proudction"),
+        (f"/v1/tiers/{service.tier}/verdict?step=9", None, 409, "has steps 1 to"),
+        (f"/v1/tiers/{service.tier}/verdict?step=x", None, 400, "whole number"),
+        (f"/v1/tiers/{service.tier}/verdict", "wrong", 401, "the admin key is missing or wrong"),
+    ):
+        found, body = await asked(service, path, key)
+        assert (found, said in body["error"]["message"]) == (status, True), body
+    for arguments, code, said in (
+        (("r0", "--once"), 2, "no rollout r0"),
+        (("r0",), 2, "no rollout r0"),
+        (("--step", "9", "--once"), 2, "has steps 1 to"),
+    ):
+        ran = await service.ops("canary", "judge", *arguments)
+        assert (ran[0], ran[1], said in ran[2]) == (code, "", True), ran
+        assert len(ran[2].splitlines()) == 1

@@ -15,6 +15,8 @@ from ops.rollout.record import Rollout
 from ops.rollout.recorded import RecordedLook
 from ops.rollout.replaying import replay
 from ops.store.database import Database
+from ops.store.decisions import Wanted, read_decisions
+from ops.store.freezes import freeze
 from ops.store.leadership import try_to_lead
 from ops.store.looks import read_recorded
 from ops.store.releases import add_release
@@ -61,6 +63,42 @@ async def test_looks_come_back_with_all_that_they_were_taken_of(
 ) -> None:
     assert await read_recorded(database, kept.id, 0, 1000) == world.looks
     assert (await replayed(database, kept)).outcome is Outcome.PASS
+
+
+async def test_the_log_gives_each_decision_with_the_look_that_made_it(
+    database: Database, kept: Rollout, world: World
+) -> None:
+    log = await read_decisions(database, Wanted(rollout=kept.id), 0, 1000)
+    assert [decision.line.entry for decision in log] == [entry for _, entry in world.journal]
+    made = [decision for decision in log if decision.line.entry.event in ("advance", "promote")]
+    assert len(made) == len(kept.plan.steps)
+    by_number = {look.number: look.look for look in world.looks}
+    for decision in made:
+        assert decision.look is not None
+        assert decision.look.look == by_number[decision.look.number]
+        assert decision.look.look.decision == "advance"
+    assert all(d.look is None for d in log if "look" not in d.line.entry.payload)
+
+
+async def test_the_log_is_filtered_by_rollout_tier_and_time_and_read_page_by_page(
+    database: Database, kept: Rollout, world: World
+) -> None:
+    await freeze(database, "edge", "the festival", "somebody", 5.0)
+    at = world.now
+    for wanted, kinds in (
+        (Wanted(tier="edge"), ["freeze"]),
+        (Wanted(until=6.0), ["freeze"]),
+        (Wanted(until=5.0), []),
+        (Wanted(since=5.0, until=at), ["freeze"]),
+        (Wanted(rollout="another"), []),
+        (Wanted(tier=kept.tier, since=at + 1), []),
+    ):
+        assert [d.line.entry.kind for d in await read_decisions(database, wanted, 0, 1000)] == kinds
+    everything = await read_decisions(database, Wanted(), 0, 1000)
+    assert len(everything) == len(world.journal) + 1
+    pages = await read_decisions(database, Wanted(), 0, 7)
+    pages += await read_decisions(database, Wanted(), pages[-1].line.seq, 1000)
+    assert pages == everything
 
 
 @pytest.mark.parametrize(
