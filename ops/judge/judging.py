@@ -164,13 +164,13 @@ def _load_unlike(state: JudgeState, now: Situation, plan: AnalysisPlan) -> str |
 
 
 def _against(valid: list[EventEvidence], together: float) -> tuple[Evidence, ...]:
-    """Those that speak against the canary, the strongest first; alone or, where no single one would do, together."""
+    """Those that speak against the canary, the strongest first, and whether it took them together."""
     ranked = sorted(valid, key=lambda event: event.e_worse, reverse=True)
-    alone = [event for event in ranked if event.e_worse >= event.e_worse_needed]
-    if alone:
-        return tuple(describe_event(event) for event in alone)
-    speaking = [event for event in ranked if event.e_worse > 1]
-    return (describe_together(together, valid[0].e_worse_needed), *map(describe_event, speaking))
+    # What would be evidence in its favour, the other way round, is worth telling too: it may name the cause.
+    speaking = [event for event in ranked if event.e_worse >= event.e_harmless_needed]
+    alone = any(event.e_worse >= event.e_worse_needed for event in ranked)
+    first = () if alone else (describe_together(together, valid[0].e_worse_needed),)
+    return (*first, *map(describe_event, speaking))
 
 
 def _advance_or_hold(
