@@ -18,6 +18,12 @@ Row = tuple[Any, ...]
 _POOL_SIZE_MAX = 4
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_MS = 10_000
+IDLE_TRANSACTION_TIMEOUT_MS = 5_000
+"""A controller that hangs within a transaction must not keep what it has locked: its successor's term waits for it."""
+_OPTIONS = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
+    f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"
+)
 
 
 class Database:
@@ -35,7 +41,7 @@ class Database:
             kwargs={
                 "row_factory": tuple_row,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                "options": _OPTIONS,
                 "application_name": "gratefulgpt-ops",
             },
         )

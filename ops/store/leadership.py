@@ -12,7 +12,7 @@ from types import TracebackType
 
 import psycopg
 
-from ops.store.database import CONNECT_TIMEOUT_SECONDS, Connection, translated_errors
+from ops.store.database import CONNECT_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_MS, Connection, translated_errors
 from ops.store.errors import LostLeadership
 
 SILENT_SECONDS_MAX = 10.0
@@ -54,7 +54,7 @@ async def try_to_lead(url: str, holder: str) -> Leadership | None:
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name=f"leader {holder}",
-            options=f"-c idle_session_timeout={SILENT_SECONDS_MAX:g}s",
+            options=f"-c idle_session_timeout={SILENT_SECONDS_MAX:g}s -c statement_timeout={STATEMENT_TIMEOUT_MS}",
         )
         try:
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,))

@@ -233,6 +233,16 @@ class Service:
             for held in tables
         )
 
+    async def analysed(self, rollout: Rollout, **how: Any) -> None:
+        """Waits until the rollout is analysed and every worker, which is told after it is saved, serves its canary."""
+        await self.reaches(rollout, State.ANALYSING, **how)
+
+        async def served() -> bool:
+            tables = await self.tables()
+            return bool(tables) and all(any(r.arm is Arm.CANARY for r in held.table.routes) for held in tables)
+
+        await self.eventually(served, "a worker has no route to the canary")
+
     # --- Operators ----------------------------------------------------------------------------------------------
 
     async def ops(self, *arguments: str) -> tuple[int, str, str]:

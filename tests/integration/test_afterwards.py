@@ -25,7 +25,7 @@ async def test_a_rollout_with_a_killed_worker_and_a_suspension_comes_out_as_it_w
 ) -> None:
     async with service.load():
         rollout = await service.start("replayed", seed=41)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         service.kill("gateway-0")
         await service.reaches(rollout, State.ANALYSING, step=1)
         await service.kill_for_good("controller")
@@ -58,7 +58,7 @@ async def none_on_a_lease(service: Any) -> bool:
 async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_sample(service: Any) -> None:
     async with service.load():
         rollout = await service.start("replayed-bad", seed=42)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         _, out, err = await service.ops("canary", "judge", rollout.id, "--timeout", "60", "--json")
         said = json.loads(out)
         assert (said["verdict"], said["step"]) == ("pass", 1), err

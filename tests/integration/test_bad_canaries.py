@@ -29,7 +29,7 @@ async def test_a_canary_that_turns_bad_is_rolled_back_and_the_reason_names_how(
     name = f"bad-{next(iter(faults)).replace('_', '-')}"
     async with service.load() as load:
         rollout = await service.start(name, seed=5)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         await service.harm_canary(**faults)
         ended = await service.reaches(rollout, State.ROLLED_BACK)
         assert await service.all_on("first")
@@ -44,7 +44,7 @@ async def test_a_canary_that_turns_bad_is_rolled_back_and_the_reason_names_how(
 async def test_a_canary_that_keeps_crashing_is_rolled_back(service: Any) -> None:
     async with service.load() as load:
         rollout = await service.start("crashes", seed=5)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
 
         async def crashed_to_its_end() -> bool:
             with contextlib.suppress(aiohttp.ClientError, KeyError):  # it is down just now, or has no weight any more

@@ -42,7 +42,7 @@ async def test_streams_on_the_canary_finish_while_it_is_rolled_back_and_new_requ
     stable = await service.stable()
     # 30 tokens of 130 ms: four seconds, within the time-out of eight.
     rollout = await service.start("slow-streams", step_base_ms=130.0, output_tokens_mean=10_000.0)
-    await service.reaches(rollout, State.ANALYSING, step=0)
+    await service.analysed(rollout, step=0)
     streams = [asyncio.create_task(ask(service, chat(30, stream=True, ignore_eos=True))) for _ in range(STREAMS)]
     running = await service.eventually(lambda: on_canary(service), "no stream fell on the canary")
     asked = time.monotonic()
@@ -70,7 +70,7 @@ async def test_after_a_promotion_the_way_back_takes_seconds_on_replicas_that_sti
     former = (await service.client.tiers())[service.tier].tier.stable
     async with service.load() as load:
         rollout = await service.start("promoted-by-hand", seed=41)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         code, _, error = await service.ops("canary", "promote", "--yes", "--reason", "in a hurry")
         assert code == 0, error
         await service.reaches(rollout, State.PROMOTED)
@@ -90,7 +90,7 @@ async def test_after_a_promotion_the_way_back_takes_seconds_on_replicas_that_sti
 
 async def test_the_official_client_works_while_a_release_goes_out(service: Any) -> None:
     rollout = await service.start("seen-by-openai", seed=42)
-    await service.reaches(rollout, State.ANALYSING, step=0)
+    await service.analysed(rollout, step=0)
     messages: Any = [{"role": "user", "content": "who sang the encore"}]
     async with openai.AsyncOpenAI(base_url=service.state.gateway_url + "/v1", api_key="any", max_retries=0) as client:
         assert MODEL in [model.id async for model in client.models.list()]
@@ -108,7 +108,7 @@ async def test_the_official_client_works_while_a_release_goes_out(service: Any) 
 
 async def test_synthetic_traffic_is_answered_and_enters_no_verdict(service: Any) -> None:
     rollout = await service.start("fails-the-probes", seed=43)
-    await service.reaches(rollout, State.ANALYSING, step=0)
+    await service.analysed(rollout, step=0)
     await service.harm_canary(error_rate=1.0)
     token = {SYNTHETIC_HEADER: service.secrets.synthetic_token}
     answers = [await ask(service, chat(2), **token) for _ in range(STREAMS)]
@@ -139,7 +139,7 @@ async def counted(service: Any, rollout: Any, failed: int) -> bool:
 async def test_a_freeze_holds_a_release_that_would_advance_and_lifted_lets_it_go_on(service: Any) -> None:
     async with service.load() as load:
         rollout = await service.start("frozen", seed=44)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         code, _, error = await service.ops("freeze", "on", "--tier", service.tier, "--reason", "a concert tonight")
         assert code == 0, error
         try:

@@ -13,11 +13,11 @@ from benchmarks.rollout_world import TIER, release
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.record import ArtefactFile, TierRecord
 from ops.store.answers import KeptAnswer, forget_answers, keep_answer, kept_answer
-from ops.store.database import CONNECT_TIMEOUT_SECONDS, Database
+from ops.store.database import CONNECT_TIMEOUT_SECONDS, IDLE_TRANSACTION_TIMEOUT_MS, Database
 from ops.store.deliveries import delivery_done, delivery_failed, due_deliveries
-from ops.store.errors import Conflict, NotFound, StoreUnavailable
+from ops.store.errors import Conflict, NotFound, StoreError, StoreUnavailable
 from ops.store.freezes import freeze, lift_freeze, list_freezes
-from ops.store.leadership import try_to_lead
+from ops.store.leadership import require_term, try_to_lead
 from ops.store.releases import add_release, get_release, list_releases
 from ops.store.rollouts import load, read_journal, save
 
@@ -79,6 +79,31 @@ async def test_a_webhook_is_called_until_it_is_done_or_given_up(url: str, databa
     assert (again.webhook, again.attempts) == ("pager", 1)
     await delivery_failed(database, again, "answered 500", None, 21.0)
     assert await due_deliveries(database, 1e9, 10) == []
+
+
+async def test_a_leader_that_hangs_within_a_transaction_does_not_keep_the_next_from_leading(
+    url: str, database: Database
+) -> None:
+    first = await try_to_lead(url, "first")
+    assert first
+
+    async def hang_in_a_transaction() -> None:
+        async with database.transaction() as connection:
+            await require_term(connection, first.term)
+            await taken_over.wait()
+            await connection.execute("SELECT 1")
+
+    taken_over = asyncio.Event()
+    hanging = asyncio.create_task(hang_in_a_transaction())
+    await asyncio.sleep(0.5)  # it holds its lock by now; no condition tells
+    await first._connection.close()  # as PostgreSQL ends it when it says nothing
+    second = await asyncio.wait_for(try_to_lead(url, "second"), 1.5 * IDLE_TRANSACTION_TIMEOUT_MS / 1000)
+    taken_over.set()
+    with pytest.raises(StoreError, match="idle-in-transaction"):
+        await hanging
+    assert second
+    assert second.term == first.term + 1
+    await second._connection.close()
 
 
 async def test_an_answer_is_kept_once_for_a_key(database: Database) -> None:
