@@ -49,7 +49,7 @@ class PrometheusCounters:
         session.hooks["response"].append(_Checking(TIMEOUT_SECONDS, BODY_BYTES_MAX))
         # No second try: the next tick is one.
         self._api = PrometheusConnect(
-            url.rstrip("/"), session=session, retry=urllib3.Retry(0), timeout=TIMEOUT_SECONDS, method="POST"
+            url.rstrip("/"), session=session, retry=urllib3.Retry(0), timeout=TIMEOUT_SECONDS
         )
         self._query = range_selector(job, WINDOW_AGES * age_seconds_max)
         self._thread = ThreadPoolExecutor(1, "prometheus")

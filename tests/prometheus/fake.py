@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from serving import contract
 from serving.contract import CounterSnapshot
@@ -71,9 +71,8 @@ class FakePrometheus:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
-            def do_POST(self) -> None:
-                asked = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-                fake.queries += parse_qs(asked).get("query", [])
+            def do_GET(self) -> None:
+                fake.queries += parse_qs(urlsplit(self.path).query).get("query", [])
                 if fake.hang_up:
                     self.close_connection = True
                     return
@@ -88,8 +87,6 @@ class FakePrometheus:
                     self._drip(body, fake.drip)
                 else:
                     self.wfile.write(body)
-
-            do_GET = do_POST
 
             def _drip(self, body: bytes, until: threading.Event) -> None:
                 for i in range(len(body)):

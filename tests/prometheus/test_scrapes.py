@@ -123,8 +123,8 @@ def test_the_same_series_twice_is_refused() -> None:
 
 
 def test_two_workers_at_one_address_are_refused() -> None:
-    series = series_of(snapshot())
-    scrape = only([*series, *series_of(snapshot(worker="w2"))])
+    second = found(series_of(snapshot(worker="w2")), contract.METRIC_INSTANCE)
+    scrape = only([*series_of(snapshot()), second])
     assert scrape.snapshot is None
     assert "two workers answer at one address" in scrape.fault
 
