@@ -82,9 +82,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
     listen_port = port or address.port or 0
     database_url = stack.database_url_with(secrets.database_password)
     database = Database(database_url)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = _stopping()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session, counter_source(source, spec) as counters:
         artefacts = Artefacts(session)
@@ -123,6 +121,14 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
         finally:
             await runner.cleanup()
             await database.close()
+
+
+def _stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

@@ -95,6 +95,11 @@ def difference(
             blind.append(f"the counters of {worker} are {-age:.0f} s in the future: a clock is wrong")
             continue
         base = bases.get(worker)
+        if base is not None and snapshot.at_unix_seconds < base.at_unix_seconds <= now + age_seconds_max:
+            # As a base they would let what lies between be counted twice. (A base from further ahead: our own clock was
+            # put back, and the counts alone must tell.)
+            blind.append(f"the counters of {worker} are older than those that were read before")
+            continue
         if base is not None and base.instance != snapshot.instance:
             blind.append(f"{worker} was restarted: what it counted since the last look is lost")
             # Its counts began again at zero, so all that it has counted since is new.

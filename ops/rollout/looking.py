@@ -47,7 +47,7 @@ def take(state: JudgeState, given: Told, plan: AnalysisPlan) -> tuple[JudgeState
         epoch=given.situation.epoch,
         now=given.at,
         age_seconds_max=plan.samples_age_seconds_max,
-        faults={**told.unreachable, **told.uncounted},
+        faults={**given.unreachable, **given.uncounted},
     )
     if given.elsewhere:
         # The weight believed is the one observed: nothing is read while a worker follows another table.

@@ -137,6 +137,18 @@ def test_a_restart_never_counts_anything_twice(restart_at: int, grown: list[int]
     assert read_in_all >= sum(grown) - (grown[restart_at] if restart_at == len(grown) - 1 else 0)
 
 
+def test_counters_from_before_those_already_read_blind_and_leave_the_base(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50, at=99.0))
+    before = read(start.bases, snapshot(assigned=40, at=97.0))
+    assert before.blind == ("the counters of w1 are older than those that were read before",)
+    assert read(before.bases, snapshot(assigned=52, at=100.0)).increments[CELL].assigned == 2
+
+
+def test_a_clock_that_was_put_back_does_not_blind_until_it_comes_round_again(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50, at=3_700.0), now=3_700.0)
+    assert read(start.bases, snapshot(assigned=52, at=101.0), now=101.0).increments[CELL].assigned == 2
+
+
 def test_samples_of_the_future_blind(snapshot: Snapshot) -> None:
     assert read({}, snapshot(assigned=5, at=106.0)).blind == (
         "the counters of w1 are 6 s in the future: a clock is wrong",
@@ -172,7 +184,9 @@ class Counting:
 HAPPENINGS = st.tuples(
     st.sampled_from(["w1", "w2"]),
     st.integers(0, 50),
-    st.sampled_from(["counts", "counts", "restarts", "resets", "is missing", "is stale", "is read twice"]),
+    st.sampled_from(
+        ["counts", "counts", "restarts", "resets", "is missing", "is stale", "is read twice", "is old news"]
+    ),
 )
 
 
@@ -182,23 +196,29 @@ def test_resets_gaps_and_duplicates_cost_data_and_never_count_anything_twice(
 ) -> None:
     workers = {name: Counting(name) for name in ("w1", "w2")}
     bases: dict[str, CounterSnapshot] = {}
-    counted = 0
+    history: dict[str, list[CounterSnapshot]] = {name: [] for name in workers}
+    counted, now = 0, 100.0
 
     def look(how: Mapping[str, str]) -> None:
-        nonlocal bases, counted
+        nonlocal bases, counted, now
+        now += 1.0
         told = []
         for worker in workers.values():
             cell = CounterCell("production", Arm.CANARY, 7, "query", "p0o0", worker.count, 0, 0, {})
-            at = 0.0 if how.get(worker.name) == "is stale" else 100.0
+            at = 0.0 if how.get(worker.name) == "is stale" else now
             told += [CounterSnapshot(worker.name, str(worker.instance), at, (cell,), ())]
             told += told[-1:] if how.get(worker.name) == "is read twice" else []
+            history[worker.name] += told[-1:] if at else []
+            if how.get(worker.name) == "is old news":
+                # A second Prometheus that lags behind the first, or the source changed under way.
+                told[-1] = history[worker.name][-min(3, len(history[worker.name]))]
         told = [one for one in told if how.get(one.worker) != "is missing"]
-        found = read(bases, *told, workers="w1 w2")
+        found = read(bases, *told, workers="w1 w2", now=now)
         bases = found.bases
         grown = [counts.assigned for counts in found.increments.values()]
         assert all(count >= 0 for count in grown)
         counted += sum(grown)
-        if not found.blind:
+        if not found.blind and "is old news" not in how.values():
             for worker in workers.values():
                 worker.seen = worker.truly
 
