@@ -62,11 +62,11 @@ $(VENV)/bin/python:
 
 $(VENV)/ops.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing what the toolkit needs into $(VENV) (once, about a minute)"
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 $(VENV)/test.ready: $(VENV)/ops.ready
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,test]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,test]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 .venv-vllm/ready: requirements-vllm.txt training/install.py

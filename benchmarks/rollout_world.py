@@ -19,6 +19,7 @@ import msgspec
 from benchmarks.rollout_traffic import Behaviour, Gateway
 from ops.rollout.acting import make_true
 from ops.rollout.commanding import start
+from ops.rollout.counted import CounterSource
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation
@@ -124,6 +125,8 @@ class World:
     warm_up: Checked = field(default_factory=lambda: Checked(True, "warm"))
     frozen: str | None = None
     kill: Kill | None = None
+    source: CounterSource | None = None
+    """Of the judge's counters; None: the workers."""
 
     def __post_init__(self) -> None:
         self.now, self.ticks, self.dead_until = BEGIN, 0, 0.0
@@ -213,7 +216,7 @@ class World:
         self._check()
 
     def _control(self) -> None:
-        seen_workers = self._loop.run_until_complete(see_workers(self.gateways))
+        seen_workers = self._loop.run_until_complete(see_workers(self.gateways, self.source))
         seen = self._observe(seen_workers)
         decided = decide(self.tier, self.active, seen)
         killed = self.kill is not None and self.kill.tick == self.ticks
@@ -252,6 +255,8 @@ class World:
             workers={name: state.tiers.get(TIER) for name, state in workers.states.items()},
             unreachable=workers.unreachable,
             snapshots=workers.snapshots,
+            counted=workers.counted,
+            uncounted=workers.uncounted,
             frozen=self.frozen,
         )
         rollout = self.active

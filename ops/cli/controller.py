@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ops.cli.controller_counters import Source, counter_source
 from ops.cli.output import CommandError, progress
+from ops.stack.options import Counters
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -34,6 +36,13 @@ def _group() -> None:
 def run(
     run_dir: Annotated[Path, typer.Option(help="The folder of the stack it belongs to.")] = Path(".stack"),
     port: Annotated[int | None, typer.Option(help="Listen here instead of at the stack's address.")] = None,
+    counters: Annotated[
+        Counters | None, typer.Option(help="Where the judge's counters come from; as the stack was started otherwise.")
+    ] = None,
+    prometheus_url: Annotated[
+        str | None, typer.Option(help="A Prometheus elsewhere; the stack's own otherwise.")
+    ] = None,
+    prometheus_job: Annotated[str, typer.Option(help="The scrape job of the gateway's workers.")] = "gateway",
 ) -> None:
     """Carry rollouts out, until SIGTERM. Several may run: one leads, the others stand by."""
     import structlog
@@ -47,10 +56,12 @@ def run(
             structlog.processors.JSONRenderer(),
         ]
     )
-    asyncio.run(_run(load_stack(run_dir), load_secrets(run_dir), port))
+    stack = load_stack(run_dir)
+    source = Source(counters or stack.counters, prometheus_url or stack.prometheus_url, prometheus_job)
+    asyncio.run(_run(stack, load_secrets(run_dir), port, source))
 
 
-async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
+async def _run(stack: StackState, secrets: Secrets, port: int | None, source: Source) -> None:
     import aiohttp
     from aiohttp import web
 
@@ -71,10 +82,9 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
     listen_port = port or address.port or 0
     database_url = stack.database_url_with(secrets.database_password)
     database = Database(database_url)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    stopping = _stopping()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session, counter_source(source, spec) as counters:
         artefacts = Artefacts(session)
         around = Surroundings(
             database=database,
@@ -87,6 +97,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
             checker=artefacts,
             tiers=tuple(spec.tiers),
             webhooks=tuple(webhook.name for webhook in spec.notifications.webhooks),
+            counters=counters,
         )
         controller = Controller(around, f"{socket.gethostname()}:{os.getpid()}")
         known_good = partial(rollout_plan, spec, stack.environment)
@@ -110,6 +121,14 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None) -> None:
         finally:
             await runner.cleanup()
             await database.close()
+
+
+def _stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ops.cli.output import CommandError, emit_json, emit_table, fail_usage, progress
-from ops.stack.options import PORT_DEFAULT, Choice, Omitted, StackOptions
+from ops.stack.options import PORT_DEFAULT, Choice, Counters, Omitted, StackOptions
 
 if TYPE_CHECKING:
     from ops.stack.running import Running
@@ -42,6 +42,9 @@ def up(
     ] = None,
     postgres_bin: Annotated[Path | None, typer.Option(help="The folder of another PostgreSQL's programs.")] = None,
     prometheus: Annotated[Choice, typer.Option(help="auto: if it is installed.")] = Choice.AUTO,
+    counters: Annotated[
+        Counters, typer.Option(help="Where the controller reads the judge's counters: from the workers, or Prometheus.")
+    ] = Counters.DIRECT,
     without: Annotated[list[Omitted] | None, typer.Option(help="Leave a part out; may be given again.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is healthy; it runs on.")] = False,
 ) -> None:
@@ -60,6 +63,7 @@ def up(
         database_url=database_url,
         postgres_bin=postgres_bin,
         prometheus=prometheus,
+        counters=counters,
         without=frozenset(without or ()),
         outlives_parent=detach,
     )

@@ -1,7 +1,7 @@
 """From the raw counters of the gateway workers to what happened since the last look, or why that cannot be told.
 
-A look is blind when a worker is missing, its samples are old, or it was restarted since. A blind look costs
-data or time, never correctness: its increments are not used, and the next clear look covers the gap.
+A look is blind when a worker is missing, its samples are old or of the future, or it was restarted since. A blind look
+costs data or time, never correctness: its increments are not used, and the next clear look covers the gap.
 """
 
 from __future__ import annotations
@@ -82,12 +82,14 @@ def difference(
     epoch: int,
     now: float,
     age_seconds_max: float,
+    faults: Mapping[str, str] | None = None,
 ) -> Difference:
     """What happened in ``epoch`` since ``bases``, summed over the workers.
 
     ``workers`` are those that must be seen. A worker that has no base starts from nothing, which is right at the
-    start of an epoch: its counts of that epoch are all new.
+    start of an epoch: its counts of that epoch are all new. ``faults`` says why a worker's counters are lacking or old.
     """
+    why = {worker: f": {fault}" for worker, fault in (faults or {}).items()}
     seen = {snapshot.worker: snapshot for snapshot in snapshots}
     blind: list[str] = []
     clear: dict[str, CounterSnapshot] = {}
@@ -96,12 +98,21 @@ def difference(
     for worker in sorted(workers):
         snapshot = seen.get(worker)
         if snapshot is None:
-            blind.append(f"{worker} gave no counters")
+            blind.append(f"{worker} gave no counters{why.get(worker, '')}")
             continue
         if (age := now - snapshot.at_unix_seconds) > age_seconds_max:
-            blind.append(f"the counters of {worker} are {age:.0f} s old")
+            blind.append(f"the counters of {worker} are {age:.0f} s old{why.get(worker, '')}")
+            continue
+        if -age > age_seconds_max:
+            # As fresh as they seem they may be old: nothing says which clock is wrong.
+            blind.append(f"the counters of {worker} are {-age:.0f} s in the future: a clock is wrong")
             continue
         base = bases.get(worker)
+        if base is not None and snapshot.at_unix_seconds < base.at_unix_seconds <= now + age_seconds_max:
+            # As a base they would let what lies between be counted twice. (A base from further ahead: our own clock was
+            # put back, and the counts alone must tell.)
+            blind.append(f"the counters of {worker} are older than those that were read before")
+            continue
         if base is not None and base.instance != snapshot.instance:
             blind.append(f"{worker} was restarted: what it counted since the last look is lost")
             # Its counts began again at zero, so all that it has counted since is new.

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ops.judge.wording import number
 from ops.report.rollout_story import (
     RolloutStory,
     Series,
@@ -166,7 +167,7 @@ def _draw_evidence(axes: Axes, story: RolloutStory, *, against: bool) -> None:
         axes.plot(part.seconds, _shown(part), label=part.name, color=colour, linestyle=style)
     for needed in {needed for _, needed in lines}:
         axes.axhline(needed, color="black", linestyle=":", linewidth=1)
-        words = f"{'rolls back' if against else 'harmless'} at {needed:,.0f}"
+        words = f"{'rolls back' if against else 'harmless'} at {number(needed)}"
         axes.annotate(words, (0, needed), xytext=(2, 3), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
     axes.set_ylabel("evidence against\n(e-value)" if against else "evidence for\n(e-value)")

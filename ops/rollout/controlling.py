@@ -18,6 +18,7 @@ import structlog
 
 from ops.rollout.acting import make_true
 from ops.rollout.checking import Checks
+from ops.rollout.counted import CounterSource
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation
 from ops.rollout.record import Release, Rollout
@@ -56,6 +57,8 @@ class Surroundings:
     tiers: tuple[str, ...]
     webhooks: tuple[str, ...]
     """Names of those to tell of transitions."""
+    counters: CounterSource | None = None
+    """Where the judge's counters come from. None: from the workers."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Controller:
             checks = {tier: Checks(group, self.wake) for tier in self.around.tiers}
             while await leadership.alive():
                 started = time.monotonic()
-                seen = await see_workers(self.around.workers)
+                seen = await see_workers(self.around.workers, self.around.counters)
                 for tier in self.around.tiers:
                     try:
                         await self._tick(tier, leadership, seen, checks[tier])
@@ -176,6 +179,8 @@ class Controller:
             workers={name: state.tiers.get(tier) for name, state in workers.states.items()},
             unreachable=workers.unreachable,
             snapshots=workers.snapshots,
+            counted=workers.counted,
+            uncounted=workers.uncounted,
             frozen=loaded.frozen,
         )
         return self._with_checks(loaded.active, seen, checks)

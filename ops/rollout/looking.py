@@ -47,6 +47,7 @@ def take(state: JudgeState, given: Told, plan: AnalysisPlan) -> tuple[JudgeState
         epoch=given.situation.epoch,
         now=given.at,
         age_seconds_max=plan.samples_age_seconds_max,
+        faults={**given.unreachable, **given.uncounted},
     )
     if given.elsewhere:
         # The weight believed is the one observed: nothing is read while a worker follows another table.
@@ -59,6 +60,7 @@ def take(state: JudgeState, given: Told, plan: AnalysisPlan) -> tuple[JudgeState
 def told(so_far: Decided, seen: Observation) -> Told:
     """What the judge is to be told of a rollout whose release serves."""
     rollout, tier = so_far.running, so_far.tier
+    read = seen.snapshots if seen.counted is None else seen.counted
     return Told(
         at=seen.now,
         tier=rollout.tier,
@@ -68,8 +70,9 @@ def told(so_far: Decided, seen: Observation) -> Told:
         unreachable=dict(seen.unreachable),
         # What is measured is for cutting levels and for people, other tiers' cells for their own rollouts; kept with
         # the bases they would only swell the record.
-        snapshots=tuple(_of_tier(snapshot, rollout.tier) for snapshot in seen.snapshots),
+        snapshots=tuple(_of_tier(snapshot, rollout.tier) for snapshot in read),
         judge_version=JUDGE_VERSION,
+        uncounted=dict(seen.uncounted),
     )
 
 

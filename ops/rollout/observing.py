@@ -28,6 +28,11 @@ class Observation:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     """Workers that should be there and did not answer, with the reason."""
     snapshots: tuple[CounterSnapshot, ...] = ()
+    """As the workers themselves gave them: for levels, and for what is under way."""
+    counted: tuple[CounterSnapshot, ...] | None = None
+    """What the judge reads. None: that too."""
+    uncounted: Mapping[str, str] = field(default_factory=dict)
+    """Workers that answered, and why the judge lacks their counters or has old ones."""
     artefact: Checked | None = None
     """Of the release's files, for the phase in which the rollout is. None: not known yet."""
     warmed: Mapping[str, Checked] = field(default_factory=dict)

@@ -127,7 +127,7 @@ class Operations:
     async def judge_now(self, rollout_id: str, step: int | None) -> Judgement:
         """One look at the rollout as it is now, of fresh counters; nothing is kept. Raises NotFound, CommandRefused."""
         rollout = await get_rollout(self._database, rollout_id)
-        workers = await see_workers(self._controller.around.workers)
+        workers = await see_workers(self._controller.around.workers, self._controller.around.counters)
         loaded = await load(self._database, rollout.tier)
         if loaded.active is not None and loaded.active.id == rollout.id:
             rollout = loaded.active
@@ -137,6 +137,8 @@ class Operations:
             workers={name: state.tiers.get(rollout.tier) for name, state in workers.states.items()},
             unreachable=workers.unreachable,
             snapshots=workers.snapshots,
+            counted=workers.counted,
+            uncounted=workers.uncounted,
             frozen=loaded.frozen,
         )
         return answer(loaded.tier, rollout, seen, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -30,6 +30,8 @@ class Told:
     """The tier's raw counters, as the workers gave them."""
     judge_version: str
     """Of the code that looked; the plan's is what was promised when the rollout began."""
+    uncounted: Mapping[str, str] = field(default_factory=dict)
+    """Those that answered, and why their counters are lacking or old."""
 
 
 def chained(previous: str, told: Told) -> str:

@@ -17,6 +17,14 @@ class Choice(StrEnum):
     OFF = "off"
 
 
+class Counters(StrEnum):
+    """Where the controller reads what the judge counts."""
+
+    DIRECT = "direct"
+    """From each gateway worker."""
+    PROMETHEUS = "prometheus"
+
+
 class Omitted(StrEnum):
     """What a stack can do without."""
 
@@ -39,6 +47,7 @@ class StackOptions:
     postgres_bin: Path | None = None
     """Another PostgreSQL than the wheel's."""
     prometheus: Choice = Choice.AUTO
+    counters: Counters = Counters.DIRECT
     without: frozenset[Omitted] = field(default_factory=frozenset)
     afresh: bool = False
     """Without what an earlier stack left in the folder, its data included."""

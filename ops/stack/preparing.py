@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from ops.adapters.supervisord import choose_socket
 from ops.spec.compiling import compile_serving
 from ops.spec.model import Spec
 from ops.stack import programs
-from ops.stack.options import WORKERS_MAX, Choice, Omitted, StackOptions
+from ops.stack.options import WORKERS_MAX, Choice, Counters, Omitted, StackOptions
 from ops.stack.state import (
     Secrets,
     StackError,
@@ -92,6 +93,13 @@ def _check(options: StackOptions, spec: Spec) -> None:
         raise StackError(f"port {options.port} is taken by {holder(options.port)}: end that, or choose another --port")
     if options.prometheus is Choice.ON and prometheus_server.find_prometheus() is None:
         raise StackError("there is no prometheus on the PATH: install it, or use --prometheus auto or off")
+    if options.counters is Counters.PROMETHEUS:
+        if options.prometheus is Choice.OFF:
+            raise StackError("--counters prometheus needs Prometheus, and --prometheus off leaves it out")
+        if prometheus_server.find_prometheus() is None:
+            raise StackError("--counters prometheus needs Prometheus, and there is none on the PATH: install it")
+        if find_spec("prometheus_api_client") is None:
+            raise StackError(f"--counters prometheus needs a package: {prometheus_server.CLIENT_MEND}")
 
 
 def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) -> StackState:
@@ -118,6 +126,7 @@ def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) ->
         supervisor_socket=str(choose_socket(options.run_dir)),
         started_unix_seconds=time.time(),
         without=tuple(sorted(options.without)),
+        counters=options.counters,
     )
 
 
@@ -151,7 +160,12 @@ def _prometheus(options: StackOptions, spec: Spec, state: StackState) -> program
     state.targets_file.parent.mkdir(parents=True, exist_ok=True)
     workers = tuple(worker.admin_url.rpartition("//")[2] for worker in state.workers)
     config = folder / "prometheus.yml"
-    config.write_text(prometheus_server.render_config({"gateway": workers}, state.targets_file))
+    scrape_seconds = prometheus_server.scrape_seconds(
+        look_seconds=spec.environments[options.environment].pace.look_seconds,
+        age_seconds_max=spec.rollout.analysis.samples_age_seconds_max,
+    )
+    static = {prometheus_server.GATEWAY_JOB: workers}
+    config.write_text(prometheus_server.render_config(static, state.targets_file, scrape_seconds))
     port = int(state.prometheus_url.rpartition(":")[2])
     command = prometheus_server.command(binary, config, folder / "data", port, spec.retention.metrics_days)
     return programs.prometheus(state.prometheus_url, command)

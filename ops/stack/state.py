@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import msgspec
 
 from ops.adapters.supervisord_files import Folder
-from ops.stack.options import Omitted
+from ops.stack.options import Counters, Omitted
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -68,6 +68,7 @@ class StackState(msgspec.Struct, frozen=True):
     started_unix_seconds: float
     without: tuple[Omitted, ...] = ()
     """Parts that it was started without."""
+    counters: Counters = Counters.DIRECT
     version: int = VERSION
 
     @property

@@ -42,7 +42,10 @@ class WorkerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         this = (self.worker, self.instance)
         yield _gauge(contract.METRIC_INSTANCE, "This worker.", ("worker", "instance"), [(this, 1)])
-        yield from self._cells()
+        cells = tuple(self._cells())
+        yield from cells
+        control_sum = sum(sample.value for family in cells for sample in family.samples)
+        yield _gauge(contract.METRIC_CONTROL_SUM, "Sum of the counters of requests.", (), [((), control_sum)])
         yield from self._measured()
         yield from self._answers()
         yield _gauge(contract.METRIC_IN_FLIGHT, "Requests that hold a slot.", (), [((), self.admission.in_flight)])

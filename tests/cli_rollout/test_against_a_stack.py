@@ -141,6 +141,13 @@ def test_a_release_goes_out_and_the_next_is_held_and_rolled_back(stack: Ops, add
     reasons = [line["reason"] for line in lines if line["actor"] != "controller"]
     assert reasons[1:2] + reasons[-1:] == ["a fair in town", "enough"]
     assert "paused → analysing" in stack("canary", "journal", rollout).out
+    log = stack("canary", "journal", "--all", "--tier", "production", "--since", "1h", "--jsonl")
+    decisions = [json.loads(line) for line in log.out.splitlines()]
+    assert {decision["rollout"] for decision in decisions} == {one["id"] for one in history}
+    assert stack("canary", "journal", "--all", "--until", "2020-01-01", "--jsonl").out == ""
+    assert stack("canary", "journal", "--all", "--since", "yesterday").code == 2
+    assert stack("canary", "journal", rollout, "--all").code == 2
+    assert stack("canary", "show", rollout, "--json").json["rollout"]["state"] == "rolled_back"
 
 
 def test_a_promotion_by_hand_and_the_two_ways_back_from_it(stack: Ops, add: Callable[[str, str], Path]) -> None:

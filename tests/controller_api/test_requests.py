@@ -134,3 +134,9 @@ async def test_an_idempotency_key_that_cannot_be_kept_is_a_bad_request(service: 
     for key in ("k" * 201, "ключ"):
         status, answer = await service.call("POST", "/v1/rollouts", {"release": "v1"}, idempotency_key=key)
         assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "nan", "inf", ""])
+async def test_a_log_since_no_moment_is_refused(service: Any, moment: str) -> None:
+    status, body = await service.call("GET", f"/v1/journal?since={moment}")
+    assert (status, body["error"]["message"]) == (400, "since must be Unix seconds")

@@ -34,7 +34,8 @@ def _check(found: dict, folder: Path) -> None:
     assert found["bad"]["verdict"]["outcome"] == "fail"
     assert 0 < found["bad"]["requests_served_by_it"] < 0.2 * found["bad"]["requests"]
     page = (folder / "report.html").read_text()
-    assert page.count("<svg") >= 10
+    for chart in ("Weights, by the routing", "Latency as users saw it, p95", "Evidence that the release is worse"):
+        assert page.count(f">{chart}") == 2, "one for each release"
     assert found["bad"]["release"] in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""

@@ -34,7 +34,7 @@ from ops.rollout.operating import ReleaseRequest
 from ops.rollout.record import Rollout
 from ops.rollout.states import ENDED, State
 from ops.rollout.workers import WorkerError
-from ops.stack.options import Choice, StackOptions
+from ops.stack.options import Choice, Counters, StackOptions
 from ops.stack.running import stack
 from ops.stack.state import Secrets, StackState, load_secrets
 from serving.contract import Arm, TierState, WorkerState
@@ -315,12 +315,13 @@ async def receiver(told: list[dict[str, Any]]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Service]:
+async def running(folder: Path, counters: Counters = Counters.DIRECT) -> AsyncIterator[Service]:
     """A stack whose tier serves the release ``first``."""
     async with AsyncExitStack() as around:
         told: list[dict[str, Any]] = []
         spec = fast_spec(folder / "spec.yaml", await around.enter_async_context(receiver(told)))
-        options = StackOptions(run_dir=folder / "run", spec=spec, port=0, prometheus=Choice.OFF)
+        prometheus = Choice.ON if counters is Counters.PROMETHEUS else Choice.OFF
+        options = StackOptions(run_dir=folder / "run", spec=spec, port=0, prometheus=prometheus, counters=counters)
         state = await around.enter_async_context(stack(options))
         secrets = load_secrets(options.run_dir)
         session = await around.enter_async_context(aiohttp.ClientSession())
@@ -340,6 +341,13 @@ async def running(folder: Path) -> AsyncIterator[Service]:
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     async with running(tmp_path_factory.mktemp("stack")) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def prometheus_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A stack whose judge reads Prometheus."""
+    async with running(tmp_path_factory.mktemp("prometheus"), Counters.PROMETHEUS) as one:
         yield one
 
 

@@ -43,6 +43,10 @@ async def test_a_rollout_with_a_killed_worker_and_a_suspension_comes_out_as_it_w
     assert (code, answer["verdict"]["outcome"]) == (0, "pass"), answer
     assert answer["looks"] == len(looks)
 
+    page = tmp_path / "page.html"
+    code, _, err = await service.ops("canary", "show", rollout.id, "--html", str(page))
+    assert code == 0, err
+    assert "suspended" in page.read_text()
     file = tmp_path / "rollout.json.gz"
     code, _, err = await service.ops("canary", "export", rollout.id, "-o", str(file))
     assert code == 0, err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given
@@ -164,3 +165,106 @@ def test_a_restart_never_counts_anything_twice(restart_at: int, grown: list[int]
         read_in_all += sum(counts.assigned for counts in found.increments.values())
     assert read_in_all <= sum(grown)
     assert read_in_all >= sum(grown) - (grown[restart_at] if restart_at == len(grown) - 1 else 0)
+
+
+def test_counters_from_before_those_already_read_blind_and_leave_the_base(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50, at=99.0))
+    before = read(start.bases, snapshot(assigned=40, at=97.0))
+    assert before.blind == ("the counters of w1 are older than those that were read before",)
+    assert read(before.bases, snapshot(assigned=52, at=100.0)).increments[CELL].assigned == 2
+
+
+def test_a_clock_that_was_put_back_does_not_blind_until_it_comes_round_again(snapshot: Snapshot) -> None:
+    start = read({}, snapshot(assigned=50, at=3_700.0), now=3_700.0)
+    assert read(start.bases, snapshot(assigned=52, at=101.0), now=101.0).increments[CELL].assigned == 2
+
+
+def test_samples_of_the_future_blind(snapshot: Snapshot) -> None:
+    assert read({}, snapshot(assigned=5, at=106.0)).blind == (
+        "the counters of w1 are 6 s in the future: a clock is wrong",
+    )
+    assert read({}, snapshot(assigned=5, at=104.0)).blind == ()
+
+
+def test_the_source_says_why_counters_are_lacking_or_old(snapshot: Snapshot) -> None:
+    def why(*snapshots: CounterSnapshot) -> tuple[str, ...]:
+        return difference(
+            {}, snapshots, workers=("w1",), tier="production", epoch=7, now=100.0, age_seconds_max=5,
+            faults={"w1": "no scrape"},
+        ).blind
+
+    assert why() == ("w1 gave no counters: no scrape",)
+    assert why(snapshot(at=90.0)) == ("the counters of w1 are 10 s old: no scrape",)
+    assert why(snapshot()) == ()
+
+
+@dataclass
+class Counting:
+    """A worker, and what truly happened at it."""
+
+    name: str
+    instance: int = 0
+    count: int = 0
+    truly: int = 0
+    seen: int = 0
+    """What had truly happened when it was last read clearly, or began anew."""
+    lost_at_most: int = 0
+
+
+HAPPENINGS = st.tuples(
+    st.sampled_from(["w1", "w2"]),
+    st.integers(0, 50),
+    st.sampled_from(
+        ["counts", "counts", "restarts", "resets", "is missing", "is stale", "is read twice", "is old news"]
+    ),
+)
+
+
+@given(happenings=st.lists(HAPPENINGS, min_size=1, max_size=40))
+def test_resets_gaps_and_duplicates_cost_data_and_never_count_anything_twice(
+    happenings: list[tuple[str, int, str]],
+) -> None:
+    workers = {name: Counting(name) for name in ("w1", "w2")}
+    bases: dict[str, CounterSnapshot] = {}
+    history: dict[str, list[CounterSnapshot]] = {name: [] for name in workers}
+    counted, now = 0, 100.0
+
+    def look(how: Mapping[str, str]) -> None:
+        nonlocal bases, counted, now
+        now += 1.0
+        told = []
+        for worker in workers.values():
+            cell = CounterCell("production", Arm.CANARY, 7, "query", "p0o0", worker.count, 0, 0, {})
+            at = 0.0 if how.get(worker.name) == "is stale" else now
+            told += [CounterSnapshot(worker.name, str(worker.instance), at, (cell,), ())]
+            told += told[-1:] if how.get(worker.name) == "is read twice" else []
+            history[worker.name] += told[-1:] if at else []
+            if how.get(worker.name) == "is old news":
+                # A second Prometheus that lags behind the first, or the source changed under way.
+                told[-1] = history[worker.name][-min(3, len(history[worker.name]))]
+        told = [one for one in told if how.get(one.worker) != "is missing"]
+        found = read(bases, *told, workers="w1 w2", now=now)
+        bases = found.bases
+        grown = [counts.assigned for counts in found.increments.values()]
+        assert all(count >= 0 for count in grown)
+        counted += sum(grown)
+        if not found.blind and "is old news" not in how.values():
+            for worker in workers.values():
+                worker.seen = worker.truly
+
+    for name, grown, how in happenings:
+        worker = workers[name]
+        if how in ("restarts", "resets"):
+            # Between two clear looks is what can be lost, and what comes until the next one with it.
+            worker.lost_at_most += worker.truly - worker.seen + grown
+            worker.instance += how == "restarts"
+            worker.count = 0
+        worker.count += grown
+        worker.truly += grown
+        look({name: how})
+        truly = sum(one.truly for one in workers.values())
+        assert counted <= truly, "something was counted twice"
+    look({})
+    look({})  # the one before may have been blind for a reset; after this one nothing is outstanding
+    truly, lost = (sum(getattr(one, what) for one in workers.values()) for what in ("truly", "lost_at_most"))
+    assert truly - lost <= counted <= truly

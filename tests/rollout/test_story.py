@@ -74,7 +74,7 @@ def test_requests_and_bad_events_are_those_the_arms_got(world: Build) -> None:
 
 def test_what_a_worker_did_not_show_is_never_counted_as_a_leap(eventful: Recording) -> None:
     told = story(eventful)
-    (span,) = [span for span in told.blind if span.reasons == ("w2 gave no counters",)]
+    (span,) = [span for span in told.blind if span.reasons[0].startswith("w2 gave no counters")]
     assert (span.looks, span.until - span.since) == (8, 8)
     assert not [point for point in told.traffic if span.since <= point.at < span.until]
 
