@@ -17,12 +17,14 @@ from typing import TypeVar
 import msgspec
 
 from benchmarks.rollout_traffic import Behaviour, Gateway
+from ops.quality.model import TranscriptState, TranscriptStatus
 from ops.rollout.acting import make_true
+from ops.rollout.assessing import probes_due, transcripts_needed
 from ops.rollout.commanding import start
 from ops.rollout.counted import CounterSource
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.deciding import decide, new_replicas
-from ops.rollout.observing import Checked, Observation
+from ops.rollout.observing import Checked, Observation, Probed
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.record import Fleet, Release, Rollout, TierRecord
 from ops.rollout.recorded import RecordedLook
@@ -30,6 +32,7 @@ from ops.rollout.replicas import ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import ENDED, State
 from ops.rollout.workers import WorkersSeen, see_workers
 from ops.store.records import from_json
+from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import WEIGHT_TOTAL, Arm, RoutingTable
 
 T = TypeVar("T")
@@ -37,6 +40,7 @@ Until = State | Callable[[], object] | None
 """A state of the rollout, or a condition of the world."""
 
 TIER = "production"
+SOUND = Verdict(Outcome.PASS, (Evidence("as recorded"),))
 BEGIN = 1_000_000.0
 """Unix seconds at which every world begins."""
 
@@ -123,6 +127,9 @@ class World:
     stable: Release | None = field(default_factory=lambda: release("stable"))
     artefact: Checked = field(default_factory=lambda: Checked(True, "as registered"))
     warm_up: Checked = field(default_factory=lambda: Checked(True, "warm"))
+    transcripts: TranscriptState | None = TranscriptState.RECORDED
+    """Of all releases; None: not asked for yet."""
+    probe: Probed = field(default_factory=lambda: Probed(True, "probed", SOUND, SOUND))
     frozen: str | None = None
     kill: Kill | None = None
     source: CounterSource | None = None
@@ -130,7 +137,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.now, self.ticks, self.dead_until = BEGIN, 0, 0.0
-        self.engines, self.checking = Engines(), Checking()
+        self.engines, self.checking, self.probing = Engines(), Checking(), Checking()
         self.warmed: set[str] = set()
         chance = Random(self.seed)
         self.gateways = [Gateway(name, self.plan, Random(chance.random()), self._behave) for name in self.workers]
@@ -224,7 +231,7 @@ class World:
             self._save(decided)
         if killed and self.kill:
             self.dead_until = self.now + self.kill.seconds
-            self.checking = Checking()
+            self.checking, self.probing = Checking(), Checking()
             return
         self._loop.run_until_complete(
             make_true(self.tier, self.active, self.engines, self.gateways, seen_workers)
@@ -260,6 +267,18 @@ class World:
             frozen=self.frozen,
         )
         rollout = self.active
+        if rollout is not None and self.transcripts is not None:
+            names = transcripts_needed(rollout)
+            seen = replace(seen, transcripts={name: TranscriptStatus(name, self.transcripts) for name in names})
+        return self._with_probes(rollout, self._with_checks(rollout, seen))
+
+    def _with_probes(self, rollout: Rollout | None, seen: Observation) -> Observation:
+        due = probes_due(rollout, seen) if rollout else {}
+        self.probing.keep(set(due.values()))
+        answers = {name: self.probing.answer(key, self.now, self.probe) for name, key in due.items()}
+        return replace(seen, probes={name: done for name, done in answers.items() if isinstance(done, Probed)})
+
+    def _with_checks(self, rollout: Rollout | None, seen: Observation) -> Observation:
         if rollout is None or rollout.reused or rollout.state not in (State.PREPARING, State.WARMING):
             self.checking.keep(())
             return seen

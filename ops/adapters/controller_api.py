@@ -81,6 +81,8 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
             web.get("/v1/releases", api.releases),
             web.get("/v1/releases/{name}", api.release),
             web.post("/v1/releases/{name}/verify", api.verify_release),
+            web.get("/v1/releases/{name}/transcript", api.transcript_status),
+            web.post("/v1/releases/{name}/record", api.record_again),
             web.post("/v1/rollouts", api.start),
             web.get("/v1/rollouts", api.rollouts),
             web.get("/v1/rollouts/{id}", api.rollout),
@@ -131,6 +133,12 @@ class _Api:
 
     async def verify_release(self, request: web.Request) -> web.Response:
         return _json(await self._operations.verify_release(request.match_info["name"]))
+
+    async def transcript_status(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.transcript_status(request.match_info["name"]))
+
+    async def record_again(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.record_again(request.match_info["name"]))
 
     async def start(self, request: web.Request) -> web.Response:
         body = await _body(request, _Start)

@@ -14,6 +14,7 @@ import msgspec
 import stamina
 from yarl import URL
 
+from ops.quality.model import TranscriptStatus
 from ops.rollout.answering import Judgement
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
@@ -111,6 +112,12 @@ class ControllerClient:
 
     async def verify_release(self, name: str) -> Checked:
         return await self._call("POST", f"/v1/releases/{_part(name)}/verify", Checked, {}, HASHING_SECONDS_MAX)
+
+    async def transcript_status(self, name: str) -> TranscriptStatus:
+        return await self._call("GET", f"/v1/releases/{_part(name)}/transcript", TranscriptStatus)
+
+    async def record_again(self, name: str) -> TranscriptStatus:
+        return await self._call("POST", f"/v1/releases/{_part(name)}/record", TranscriptStatus, {})
 
     async def start(self, release: str, tier: str | None) -> Rollout:
         return await self._call("POST", "/v1/rollouts", Rollout, {"release": release, "tier": tier})

@@ -72,7 +72,8 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
     from ops.adapters.spec_file import load_spec
     from ops.rollout.controlling import Controller, Surroundings
     from ops.rollout.operating import Operations
-    from ops.rollout.planning import rollout_plan
+    from ops.rollout.planning import quality_plan, rollout_plan
+    from ops.rollout.recording import RecordingPlan
     from ops.rollout.retaining import retain
     from ops.stack.replicas import stack_replicas
     from ops.store.database import Database
@@ -85,7 +86,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
     stopping = _stopping()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session, counter_source(source, spec) as counters:
-        artefacts = Artefacts(session)
+        artefacts = Artefacts(session, Path(stack.spec_path).parent)
         around = Surroundings(
             database=database,
             database_url=database_url,
@@ -98,6 +99,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
             tiers=tuple(spec.tiers),
             webhooks=tuple(webhook.name for webhook in spec.notifications.webhooks),
             counters=counters,
+            recording={name: RecordingPlan(tier.model, quality_plan(spec)) for name, tier in spec.tiers.items()},
         )
         controller = Controller(around, f"{socket.gethostname()}:{os.getpid()}")
         known_good = partial(rollout_plan, spec, stack.environment)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from ops.rollout.record import Rollout, TierRecord, replicas_wanted
-from ops.rollout.replicas import Replicas, ReplicasError
+from ops.rollout.replicas import Replicas, ReplicasError, ReplicaSpec
 from ops.rollout.workers import Worker, WorkerError, WorkersSeen
 from serving.contract import Refusal, Renewal, RouteState, RoutingTable, TierState
 
@@ -21,6 +21,7 @@ async def make_true(
     replicas: Replicas,
     workers: Sequence[Worker],
     seen: WorkersSeen,
+    recording: Sequence[ReplicaSpec] = (),
 ) -> None:
     """Idempotent; what fails is tried again at the next tick. The table first: nothing that serves is stopped."""
     if tier.table is not None:
@@ -29,7 +30,7 @@ async def make_true(
         present = [worker for worker in workers if worker.name in held]
         await asyncio.gather(*(_bring_round(worker, table, held[worker.name]) for worker in present))
     try:
-        await replicas.apply(tier.tier, tuple(dict.fromkeys(replicas_wanted(tier, rollout))))
+        await replicas.apply(tier.tier, tuple(dict.fromkeys((*replicas_wanted(tier, rollout), *recording))))
     except ReplicasError as e:
         log.warning("replicas_not_applied", tier=tier.tier, reason=str(e))
 

@@ -10,18 +10,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 import structlog
 
+from ops.quality.model import Transcript
 from ops.rollout.acting import make_true
+from ops.rollout.assessing import probes_due
 from ops.rollout.checking import Checks
 from ops.rollout.counted import CounterSource
 from ops.rollout.deciding import decide, new_replicas
-from ops.rollout.observing import Checked, Observation
+from ops.rollout.observing import Checked, Observation, Probed, blind_probe
 from ops.rollout.record import Release, Rollout
+from ops.rollout.recording import Recorded, Recorder, RecordingPlan
 from ops.rollout.replicas import Replicas, ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import State
 from ops.rollout.workers import Worker, WorkersSeen, see_workers
@@ -29,6 +32,7 @@ from ops.store.database import Database
 from ops.store.errors import LostLeadership, StoreError
 from ops.store.leadership import Leadership, try_to_lead
 from ops.store.rollouts import Loaded, load, save
+from ops.store.transcripts import get_transcript
 
 LEAD_RETRY_SECONDS = 1.0
 TICK_SECONDS = 1.0
@@ -43,6 +47,10 @@ class Checker(Protocol):
     async def verify(self, release: Release) -> Checked: ...
 
     async def warm_up(self, url: str, rollout: Rollout) -> Checked: ...
+
+    async def record(self, url: str, release: Release, plan: RecordingPlan) -> Recorded: ...
+
+    async def probe(self, url: str, rollout: Rollout, own: Transcript | None, stable: Transcript | None) -> Probed: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,24 @@ class Surroundings:
     """Names of those to tell of transitions."""
     counters: CounterSource | None = None
     """Where the judge's counters come from. None: from the workers."""
+    recording: Mapping[str, RecordingPlan] = field(default_factory=dict)
+    """By tier: how its releases' transcripts are recorded as soon as they are registered. Without, when needed."""
+
+
+@dataclass
+class TierChecks:
+    """What takes a while for one tier, beside the loop."""
+
+    phases: Checks
+    probes: Checks
+    recordings: Checks
+    recorder: Recorder
+    clean: bool = False
+    """No replica of the tier runs, and none should."""
+
+    def forget(self) -> None:
+        for checks in (self.phases, self.probes, self.recordings):
+            checks.keep(set())
 
 
 @dataclass(frozen=True)
@@ -79,9 +105,9 @@ class _Fenced:
         return await self.replicas.observe(tier)
 
 
-def _forget(checks: Mapping[str, Checks]) -> None:
+def _forget(checks: Mapping[str, TierChecks]) -> None:
     for of_tier in checks.values():
-        of_tier.keep(set())
+        of_tier.forget()
 
 
 class Controller:
@@ -125,7 +151,7 @@ class Controller:
 
     async def _lead(self, leadership: Leadership) -> None:
         async with asyncio.TaskGroup() as group:
-            checks = {tier: Checks(group, self.wake) for tier in self.around.tiers}
+            checks = {tier: self._tier_checks(group, tier, leadership.term) for tier in self.around.tiers}
             while await leadership.alive():
                 started = time.monotonic()
                 seen = await see_workers(self.around.workers, self.around.counters)
@@ -145,28 +171,38 @@ class Controller:
                 await self._pause(TICK_SECONDS - (time.monotonic() - started))
             _forget(checks)
 
+    def _tier_checks(self, group: asyncio.TaskGroup, tier: str, term: int) -> TierChecks:
+        around = self.around
+        phases, probes, recordings = (Checks(group, self.wake) for _ in range(3))
+        recorder = Recorder(around.database, tier, term, around.checker, recordings, around.recording.get(tier))
+        return TierChecks(phases, probes, recordings, recorder)
+
     async def _pause(self, seconds: float) -> None:
         """Until it is woken; by what happened during the tick, too."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout=max(seconds, 0.05))
         self._wake.clear()
 
-    async def _tick(self, tier: str, leadership: Leadership, workers: WorkersSeen, checks: Checks) -> None:
+    async def _tick(self, tier: str, leadership: Leadership, workers: WorkersSeen, checks: TierChecks) -> None:
         around, term = self.around, leadership.term
         async with self.locks[tier]:
             loaded = await load(around.database, tier, term)
-            if loaded.tier.stable is None and loaded.active is None:
+            serves_nothing = loaded.tier.stable is None and loaded.active is None
+            if serves_nothing and checks.clean and not await checks.recorder.waiting():
                 return
             seen = await self._observe(loaded, workers, checks)
+            recording = await checks.recorder.step(loaded.active, seen.replicas or {})
+            # Looked at before anything is stopped: what a controller before this one left is ended first.
+            checks.clean = seen.replicas == {} and not recording
             decided = decide(loaded.tier, loaded.active, seen)
             if (decided.tier, decided.rollout) != (loaded.tier, loaded.active) or decided.entries:
                 await save(around.database, decided, term=term, now=seen.now, webhooks=around.webhooks)
                 for entry in decided.entries:
                     log.info(entry.kind, tier=tier, transition=entry.event, to=entry.to_state, reason=entry.reason)
             replicas = _Fenced(around.replicas, leadership)
-            await make_true(decided.tier, decided.rollout, replicas, around.workers, workers)
+            await make_true(decided.tier, decided.rollout, replicas, around.workers, workers, recording)
 
-    async def _observe(self, loaded: Loaded, workers: WorkersSeen, checks: Checks) -> Observation:
+    async def _observe(self, loaded: Loaded, workers: WorkersSeen, checks: TierChecks) -> Observation:
         tier = loaded.tier.tier
         try:
             statuses = {status.name: status for status in await self.around.replicas.observe(tier)}
@@ -181,9 +217,34 @@ class Controller:
             snapshots=workers.snapshots,
             counted=workers.counted,
             uncounted=workers.uncounted,
+            transcripts=await checks.recorder.statuses(loaded.active),
             frozen=loaded.frozen,
         )
-        return self._with_checks(loaded.active, seen, checks)
+        seen = self._with_checks(loaded.active, seen, checks.phases)
+        return self._with_probes(loaded.active, seen, checks.probes)
+
+    def _with_probes(self, rollout: Rollout | None, seen: Observation, probes: Checks) -> Observation:
+        """With the probes that have ended; starts those that are due."""
+        due = probes_due(rollout, seen) if rollout else {}
+        probes.keep(set(due.values()))
+        if rollout is None or not due:
+            return seen
+        found = {
+            name: probes.answer(key, partial(self._probe, seen.urls[name], rollout)) for name, key in due.items()
+        }
+        ended = {name: done for name, done in found.items() if done is not None}
+        return replace(
+            seen,
+            probes={
+                name: done if isinstance(done, Probed) else blind_probe(done.reason) for name, done in ended.items()
+            },
+        )
+
+    async def _probe(self, url: str, rollout: Rollout) -> Checked:
+        database, stable = self.around.database, rollout.baseline_release
+        own = await get_transcript(database, rollout.release.name)
+        theirs = await get_transcript(database, stable.name) if stable else None
+        return await self.around.checker.probe(url, rollout, own, theirs)
 
     def _with_checks(self, rollout: Rollout | None, seen: Observation, checks: Checks) -> Observation:
         """With what the slow checks have found; starts those that the rollout's phase needs."""

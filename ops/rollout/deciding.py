@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ops.judge.levels import cut_levels, levels_of_targets, measured
+from ops.rollout.assessing import awaited, kept_waiting, probed
 from ops.rollout.calibrating import calibrated, starting_point
 from ops.rollout.decided import Decided, Entry
 from ops.rollout.looking import look_at
@@ -27,6 +28,7 @@ def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Deci
     so_far = Decided(tier, rollout)
     if rollout and rollout.state not in ENDED:
         so_far = _suspended_by_workers(so_far, seen)
+        so_far = probed(so_far, seen)
         so_far = _looked(so_far, seen)
         so_far = calibrated(so_far, seen)
         so_far = _HANDLERS[so_far.running.state](so_far, seen)
@@ -99,6 +101,8 @@ def _preparing(so_far: Decided, seen: Observation) -> Decided:
             return so_far
         if not seen.artefact.ok:
             return _artefact_refused(so_far, seen)
+        if (waiting := awaited(so_far, seen)) is not None:
+            return waiting
     canary, baseline = replicas_for(rollout, rollout.step)
     if rollout.served_step is not None:  # what serves keeps running until the next step's table is out
         served_canary, served_baseline = replicas_for(rollout, rollout.served_step)
@@ -112,7 +116,7 @@ def _preparing(so_far: Decided, seen: Observation) -> Decided:
     stable = so_far.tier.stable
     if seen.ready(wanted) and (rollout.strategy is Strategy.DIRECT or (stable and seen.ready(stable.replicas))):
         return so_far.moved(Event.READY, seen.now, f"{len(wanted)} replicas are ready")
-    if seen.now - rollout.state_since > rollout.plan.prepare_seconds_max:
+    if seen.now - max(rollout.state_since, rollout.transcripts_at or 0) > rollout.plan.prepare_seconds_max:
         reason = f"its replicas were not ready within {rollout.plan.prepare_seconds_max:g} s"
         return so_far.rolled_back(seen.now, reason)
     return so_far
@@ -150,6 +154,9 @@ def _warming(so_far: Decided, seen: Observation) -> Decided:
             return so_far.rolled_back(seen.now, f"warm-up failed: {failures[0]}")
         if seen.artefact is None or not all(results):
             return so_far
+        canary = tuple(replica for replica in new_replicas(rollout) if replica in rollout.canary)
+        if (waiting := kept_waiting(so_far, seen, canary)) is not None:
+            return waiting
     if rollout.serves and rollout.blind_since is not None:
         return so_far  # blind never advances
     if seen.frozen and rollout.strategy is Strategy.CANARY:

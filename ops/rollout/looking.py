@@ -10,6 +10,7 @@ from ops.judge.counting import Difference, difference
 from ops.judge.judging import look
 from ops.judge.model import Decision, JudgeState, Look, Situation
 from ops.judge.wording import summary
+from ops.rollout.assessing import serving_replicas, withheld
 from ops.rollout.decided import Decided
 from ops.rollout.observing import Observation
 from ops.rollout.plan import JUDGE_VERSION, AnalysisPlan, Then
@@ -117,19 +118,23 @@ def _step_seconds_min(rollout: Rollout) -> float:
 def _followed(so_far: Decided, answer: Look, seen: Observation) -> Decided:
     rollout, now = so_far.running, seen.now
     words = summary(answer)
+    doubt = withheld(rollout, serving_replicas(rollout), now)
     match answer.decision:
         case Decision.ROLL_BACK:
             return so_far.rolled_back(now, words)
         case Decision.BLIND if now - (rollout.blind_since or now) > rollout.plan.blind_seconds_max:
             reason = f"blind for more than {rollout.plan.blind_seconds_max:g} s: {words}"
             return _given_up(so_far, rollout.plan.blind_then, reason, now)
-        case Decision.ADVANCE if rollout.state is State.ANALYSING and not seen.frozen:
+        case Decision.ADVANCE if rollout.state is State.ANALYSING and not seen.frozen and doubt is None:
             if rollout.served_step == rollout.last_step:
                 # What becomes stable must be there in full; before other steps the preparation sees to it.
                 return so_far.promoted(now, words) if seen.ready(rollout.canary) else so_far
             return so_far.moved(Event.ADVANCE, now, words, step=(rollout.served_step or 0) + 1)
-        case Decision.HOLD if rollout.state is State.ANALYSING and _overdue(rollout, now) and not seen.frozen:
-            reason = f"no answer within {rollout.plan.pace.step_seconds_max:g} s: {words}"
+        case Decision.HOLD | Decision.ADVANCE if (
+            rollout.state is State.ANALYSING and _overdue(rollout, now) and not seen.frozen
+        ):
+            lacking = doubt[1] if doubt else words
+            reason = f"no answer within {rollout.plan.pace.step_seconds_max:g} s: {lacking}"
             return _given_up(so_far, rollout.plan.inconclusive_then, reason, now)
         case _:
             return so_far

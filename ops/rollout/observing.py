@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ops.quality.model import TranscriptStatus
 from ops.rollout.replicas import ReplicaSpec, ReplicaStatus
+from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import Arm, CounterSnapshot, RouteState, RoutingTable, TierState
 
 
@@ -15,6 +17,19 @@ class Checked:
 
     ok: bool
     reason: str
+
+
+@dataclass(frozen=True)
+class Probed(Checked):
+    """What a probe of a replica's model has shown."""
+
+    damage: Verdict
+    likelihood: Verdict
+
+
+def blind_probe(reason: str) -> Probed:
+    verdict = Verdict(Outcome.INVALID, (Evidence(reason),))
+    return Probed(False, reason, verdict, verdict)
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,10 @@ class Observation:
     """Of the release's files, for the phase in which the rollout is. None: not known yet."""
     warmed: Mapping[str, Checked] = field(default_factory=dict)
     """By replica; those that are not there are not known yet."""
+    transcripts: Mapping[str, TranscriptStatus] = field(default_factory=dict)
+    """By release: where the recording of those that the rollout needs stands; only while it prepares."""
+    probes: Mapping[str, Probed] = field(default_factory=dict)
+    """By replica: probes of its model that have ended since the last tick."""
     frozen: str | None = None
     """Why nothing may advance (a change freeze), or None."""
 

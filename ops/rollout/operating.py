@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ops.quality.model import TranscriptState, TranscriptStatus
 from ops.rollout import commanding
 from ops.rollout.answering import Judgement, answer
 from ops.rollout.commanding import CommandRefused
@@ -22,6 +23,7 @@ from ops.store.errors import LostLeadership, NotFound
 from ops.store.freezes import freeze, lift_freeze
 from ops.store.releases import add_release, get_release, list_releases
 from ops.store.rollouts import Loaded, get_rollout, list_rollouts, load, save
+from ops.store.transcripts import record_again, transcript_statuses
 
 ENGINES = ("simulated", "vllm")
 
@@ -72,6 +74,7 @@ class Operations:
             raise CommandRefused(f"engine {request.engine!r} is none of {', '.join(ENGINES)}")
         release = await self._registrar.register(request, now=time.time(), actor=actor)
         await add_release(self._database, release)
+        self._controller.wake()
         return release
 
     async def releases(self, tier: str | None) -> list[Release]:
@@ -82,6 +85,18 @@ class Operations:
 
     async def verify_release(self, name: str) -> Checked:
         return await self._registrar.verify(await get_release(self._database, name))
+
+    async def transcript_status(self, name: str) -> TranscriptStatus:
+        """Where the recording of the release's reference transcript stands. Raises NotFound."""
+        await get_release(self._database, name)
+        found = await transcript_statuses(self._database, [name])
+        return found.get(name, TranscriptStatus(name, TranscriptState.PENDING, "not asked for yet"))
+
+    async def record_again(self, name: str) -> TranscriptStatus:
+        """Raises NotFound."""
+        await record_again(self._database, name)
+        self._controller.wake()
+        return await self.transcript_status(name)
 
     # --- Rollouts -----------------------------------------------------------------------------------------------
 

@@ -57,6 +57,49 @@ class AnalysisPlan:
 
 
 @dataclass(frozen=True)
+class DamagePlan:
+    """Is the canary's model what was registered? In nats of log-probability."""
+
+    role: Role
+    token_tolerance_nats: float
+    mean_tolerance_nats: float
+    noise_factor: float
+    """Where the engine's own noise, times this, is more than a tolerance, that holds instead."""
+    token_tolerance_nats_max: float
+    """An engine that would need more for a single token cannot be held to anything."""
+
+
+@dataclass(frozen=True)
+class LikelihoodPlan:
+    """Is it as good a model as stable's? Compared by log-likelihood per character."""
+
+    role: Role
+    margin_share: float
+    """Of stable's own log-likelihood per character."""
+    confidence: float
+    passages_min: int
+
+
+@dataclass(frozen=True)
+class QualityPlan:
+    texts: str
+    """Name of the file of fixed texts."""
+    answer_tokens: int
+    record_seconds_max: float
+    """How long a rollout waits for its release's transcript."""
+    probe_every_seconds: float
+    """How often a replica that serves is probed again."""
+    probe_seconds_max: float
+    damage: DamagePlan
+    likelihood: LikelihoodPlan
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is probed at all."""
+        return {self.damage.role, self.likelihood.role} != {Role.OFF}
+
+
+@dataclass(frozen=True)
 class Step:
     weight: int
     """The canary's share of new requests, in basis points."""
@@ -110,3 +153,5 @@ class RolloutPlan:
     """Seconds by task class: the threshold where stable has too little history."""
     strata: tuple[str, ...]
     """Labels of all strata, as ``serving.contract.StrataConfig`` describes."""
+    quality: QualityPlan | None = None
+    """None only for a rollout that began before models were probed."""

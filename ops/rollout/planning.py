@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from ops.rollout.plan import JUDGE_VERSION, AnalysisPlan, EventPlan, Pace, Role, RolloutPlan, Step, Then, Warmup
+from ops.rollout.plan import (
+    JUDGE_VERSION,
+    AnalysisPlan,
+    DamagePlan,
+    EventPlan,
+    LikelihoodPlan,
+    Pace,
+    QualityPlan,
+    Role,
+    RolloutPlan,
+    Step,
+    Then,
+    Warmup,
+)
 from ops.spec import Spec
 from ops.spec.compiling import spec_digest
 from serving.contract import WEIGHT_TOTAL, StrataConfig
@@ -35,6 +48,17 @@ def rollout_plan(spec: Spec, environment: str, tier: str) -> RolloutPlan:
         affinity=rollout.affinity,
         latency_targets={name: part.latency_p95_ms / 1000 for name, part in spec.task_classes.items()},
         strata=StrataConfig(tuple(strata.prompt_chars), tuple(strata.output_tokens)).labels,
+        quality=quality_plan(spec),
+    )
+
+
+def quality_plan(spec: Spec) -> QualityPlan:
+    quality = spec.rollout.quality
+    damage, likelihood = quality.damage.model_dump(), quality.likelihood.model_dump()
+    return QualityPlan(
+        **quality.model_dump(exclude={"damage", "likelihood"}),
+        damage=DamagePlan(**damage | {"role": Role(damage["role"])}),
+        likelihood=LikelihoodPlan(**likelihood | {"role": Role(likelihood["role"])}),
     )
 
 

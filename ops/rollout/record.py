@@ -10,6 +10,7 @@ from ops.judge.model import JudgeState
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.states import Event, State, next_state
+from ops.verdict import Verdict
 from serving.contract import CounterSnapshot, Levels, RoutingTable
 
 
@@ -76,6 +77,15 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True)
+class ReplicaQuality:
+    """What the last probe of a replica's model has shown."""
+
+    at: float
+    damage: Verdict
+    likelihood: Verdict
+
+
+@dataclass(frozen=True)
 class Rollout:
     id: str
     tier: str
@@ -116,6 +126,10 @@ class Rollout:
     """Over what the judge was told at all of them (``ops.rollout.recorded``)."""
     looked_at: float = 0.0
     blind_since: float | None = None
+    transcripts_at: float | None = None
+    """When the reference transcripts that it is judged by were there; None while they are awaited."""
+    quality: dict[str, ReplicaQuality] = field(default_factory=dict)
+    """By replica of the canary."""
     needs_resume: bool = False
     """Suspended by hand, or when somebody had paused it: only somebody can resume it."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ops.spec.base import Count, Part, Percent, Seconds
+from ops.spec.base import Count, Name, Part, Percent, Seconds
 from serving.contract import BadEvent
 
 Role = Literal["critical", "watched", "off"]
@@ -20,6 +20,7 @@ Event = Annotated[BadEvent, Field(strict=False)]
 """Lax only in that the file writes the value, not the enum's member."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Nats = Annotated[float, Field(gt=0, le=100)]
 Ratio = Annotated[float, Field(ge=1, le=1000)]
 
 
@@ -103,6 +104,50 @@ class Analysis(Part):
     events: Mapping[Event, EventRule]
 
 
+class Damage(Part):
+    """The running canary scores its own release's reference transcript, recorded when the release was registered."""
+
+    role: Role
+    """critical decides, watched is shown, off is not probed."""
+    token_tolerance_nats: Nats
+    """No token's log-probability may differ by more than this from what was recorded."""
+    mean_tolerance_nats: Nats
+    """Nor all of them by more than this on the average."""
+    noise_factor: Annotated[float, Field(ge=1, le=100)]
+    """An engine that, when the transcript was recorded, differed from itself by more than a tolerance divided by this
+    is held to this many times its own noise instead."""
+    token_tolerance_nats_max: Nats
+    """A release whose engine would need more for a single token gets no transcript."""
+
+
+class Likelihood(Part):
+    """The canary and stable score held-out passages: is the new model as good a one?"""
+
+    role: Role
+    margin_share: Rate
+    """A canary whose log-likelihood per character is lower than stable's by up to this share of it is no worse."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    """Of the one-sided bound on the mean difference, for rollback and for advancing alike."""
+    passages_min: Annotated[int, Field(ge=8, le=1000)]
+    """With fewer passages to compare the answer is inconclusive."""
+
+
+class Quality(Part):
+    """What no counter shows: answers that are complete, valid and wrong."""
+
+    texts: Name
+    """The file of prompts and held-out passages: quality/NAME.json beside the spec, else the product's own."""
+    answer_tokens: Annotated[int, Field(ge=1, le=1000)]
+    """Length of the greedy answers of a reference transcript."""
+    record_seconds_max: Seconds
+    """How long a rollout waits for its release's transcript."""
+    probe_every_seconds: Seconds
+    """How often a canary replica that serves is probed again."""
+    probe_seconds_max: Seconds
+    damage: Damage
+    likelihood: Likelihood
+
+
 class Rollout(Part):
     default_strategy: Literal["canary", "blue_green", "rolling"]
     strategies: Strategies
@@ -115,3 +160,4 @@ class Rollout(Part):
     blind: Blind
     inconclusive: Inconclusive
     analysis: Analysis
+    quality: Quality

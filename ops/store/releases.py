@@ -6,6 +6,7 @@ from ops.rollout.record import Release
 from ops.store.database import Connection, Database
 from ops.store.errors import Conflict, NotFound
 from ops.store.records import from_json, to_json
+from ops.store.transcripts import queue_transcript
 
 
 async def add_release(database: Database, release: Release) -> None:
@@ -18,6 +19,7 @@ async def add_release(database: Database, release: Release) -> None:
         )
         if not cursor.rowcount:
             raise Conflict(f"a release {release.name} is there already; a changed release needs a name of its own")
+        await queue_transcript(connection, release.name)
 
 
 async def list_releases(database: Database, tier: str | None = None) -> list[Release]:

@@ -174,8 +174,17 @@ def engine_app() -> web.Application:
         await request.read()
         return web.json_response({"choices": [{"message": {"content": "ok"}}]})
 
+    async def score(request: web.Request) -> web.Response:
+        prompt = (await request.json())["prompt"]
+        found = [None, *({str(ord(letter)): {"logprob": -1 / ord(letter)}} for letter in prompt[1:])]
+        return web.json_response({"choices": [{"text": "", "prompt_logprobs": found}]})
+
+    async def version(request: web.Request) -> web.Response:
+        return web.json_response({"version": "1"})
+
     app = web.Application()
     app.add_routes([web.post("/v1/chat/completions", complete)])
+    app.add_routes([web.post("/v1/completions", score), web.get("/version", version)])
     return app
 
 
@@ -268,7 +277,7 @@ async def start_service(database_url: str) -> AsyncIterator[StartService]:
             await database.open()
             stack.push_async_callback(database.close)
             replicas = SteeredReplicas(engine_url)
-            checker = Artefacts(session)
+            checker = Artefacts(session, ROOT)
             around = Surroundings(
                 database=database,
                 database_url=url,

@@ -1,8 +1,8 @@
 """The simulated engine beside a real vLLM: the same requests, and answers that must not be told apart by their shape.
 
 Compared are status codes, content types, the keys and types of bodies, the framing of streams, and every ``vllm:``
-metric with its type, labels and bounds. What the simulated engine refuses on purpose (log-probabilities, echo) is not
-asked for here; values that follow from the model's text are not compared.
+metric with its type, labels and bounds. What the simulated engine refuses on purpose (log-probabilities of answers,
+echo) is not asked for here; values that follow from the model's text are not compared.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ ANSWERED = [
     (CHAT, chat(temperature=0, seed=1, top_p=0.5, top_k=3, presence_penalty=1, stop=["@@@"])),
     (COMPLETIONS, completion()), (COMPLETIONS, completion(n=2)), (COMPLETIONS, completion(prompt=["a", "b"])),
     (COMPLETIONS, completion(prompt=[1, 2, 3])), (COMPLETIONS, completion(prompt=[[1, 2], [3]])),
+    (COMPLETIONS, completion(prompt_logprobs=0)), (COMPLETIONS, completion(prompt_logprobs=0, temperature=0)),
+    (COMPLETIONS, completion(prompt_logprobs=0, n=2)),
+    (COMPLETIONS, completion(prompt_logprobs=0, prompt=["a b", "c"])),
     (COMPLETIONS, {"prompt": "x", "ignore_eos": True}), (COMPLETIONS, completion(max_tokens=None)),
     ("/tokenize", {"prompt": "hello"}), ("/tokenize", {"prompt": "hello", "return_token_strs": True}),
     ("/tokenize", {"messages": [{"role": "user", "content": "hi"}]}), ("/detokenize", {"tokens": [40, 41]}),
@@ -79,6 +82,8 @@ REFUSED = [
     (COMPLETIONS, completion(prompt=5)), (COMPLETIONS, completion(prompt=None)), (COMPLETIONS, {}),
     (COMPLETIONS, completion(max_tokens=0)), (COMPLETIONS, completion(max_tokens=500_000)),
     (COMPLETIONS, completion(prompt="word " * 200_000)), (COMPLETIONS, completion(prompt=[10_000_000])),
+    (COMPLETIONS, completion(prompt_logprobs=-2)), (COMPLETIONS, completion(prompt_logprobs=1, stream=True)),
+    (COMPLETIONS, completion(prompt_logprobs="x")),
     (COMPLETIONS, completion(suffix="x")), ("/tokenize", {}), ("/tokenize", {"prompt": 5}),
     ("/tokenize", {"model": "none", "prompt": "x"}), ("/detokenize", {}), ("/detokenize", {"tokens": "x"}),
     ("/detokenize", {"model": "none", "tokens": [1]}),

@@ -7,6 +7,7 @@ some twenty seconds instead of minutes, and nothing else differs from what users
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -80,6 +81,7 @@ def fast_spec(path: Path, webhook: str) -> Path:
     # The machine is small and busy: what is a little slower by chance must not decide these tests.
     events["slow"] |= {"margin": 1.5, "harm": 6}
     events["slow_first_token"]["role"] = events["slow_tokens"]["role"] = "watched"
+    rollout["quality"] |= {"record_seconds_max": 60, "probe_every_seconds": 2, "answer_tokens": 16}
     spec["notifications"]["webhooks"] = [{"name": "receiver", "url": webhook}]
     path.write_text(yaml.safe_dump(spec, sort_keys=False))
     return path
@@ -261,6 +263,30 @@ class Service:
         for endpoint in held.table.route(Arm.CANARY).endpoints:
             async with self.session.put(endpoint.url + "/simulated/faults", json=faults) as response:
                 assert response.status == 200, await response.text()
+
+    @asynccontextmanager
+    async def damaging_replicas(self, arm: str, **faults: object) -> AsyncIterator[None]:
+        """Each replica of the arm that starts meanwhile has these faults as soon as it listens."""
+        harmed: set[str] = set()
+
+        async def watch() -> None:
+            while True:
+                for path in (self.state.folder.run_dir / "replicas").glob(f"*-{arm}-*.json"):
+                    if path.name not in harmed:
+                        with contextlib.suppress(OSError, ValueError, aiohttp.ClientError):
+                            url = f"http://127.0.0.1:{json.loads(path.read_text())['port']}/simulated/faults"
+                            async with self.session.put(url, json=faults) as response:
+                                assert response.status == 200, await response.text()
+                            harmed.add(path.name)
+                await asyncio.sleep(POLL_SECONDS)
+
+        task = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert harmed, f"no replica of the {arm} started"
 
     def pid(self, program: str) -> int:
         """Of the program itself, below its guard."""

@@ -157,7 +157,7 @@ def test_a_fault_behind_an_anchor_is_told_once(edited: Edited, faults_of: Faults
 
 def test_without_any_event_nothing_is_judged_and_that_is_no_spec(reference_text: str, faults_of: FaultsOf) -> None:
     start = reference_text.index("    events:\n")
-    end = reference_text.index("\n\n", start)
+    end = reference_text.index("\n  # ", start)
     found = faults_of((reference_text[:start] + "    events: {}" + reference_text[end:]).encode())
     assert {fault.path for fault in found} == {"rollout.analysis.events"}
     assert any("no event is critical" in fault.message for fault in found)
@@ -194,3 +194,8 @@ def test_a_spec_does_not_show_addresses_when_it_is_printed(edited: Edited) -> No
     spec = parse_spec(edited(("webhooks: []", "webhooks: [{name: a, url: https://hooks/T0K3N}]")), "spec.yaml")
     assert spec.notifications.webhooks[0].url == "https://hooks/T0K3N"
     assert "T0K3N" not in repr(spec) + str(spec)
+
+
+def test_a_mean_may_not_tolerate_more_than_a_single_token(edited: Edited, faults_of: FaultsOf) -> None:
+    (fault,) = faults_of(edited(("mean_tolerance_nats: 0.005", "mean_tolerance_nats: 0.06")))
+    assert fault.path == "rollout.quality.damage.mean_tolerance_nats"

@@ -27,6 +27,19 @@ def rollout_contradictions(draft: Draft) -> Iterator[Finding]:
         ("rollout", "blind", "seconds_max"),
         "samples would count as fresh when the judge already counts as blind",
     )
+    damage = ("rollout", "quality", "damage")
+    yield from at_most(
+        draft,
+        (*damage, "mean_tolerance_nats"),
+        (*damage, "token_tolerance_nats"),
+        "the mean would tolerate what no single token may",
+    )
+    yield from at_most(
+        draft,
+        (*damage, "token_tolerance_nats"),
+        (*damage, "token_tolerance_nats_max"),
+        "the tolerance is beyond what is allowed for noise",
+    )
 
 
 def _steps(draft: Draft) -> Iterator[Finding]:

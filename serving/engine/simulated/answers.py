@@ -29,12 +29,17 @@ class Heading:
     chat: bool
 
 
+PromptLogprobs = list[dict[str, dict[str, float | int | str]] | None]
+"""By token of the prompt, the first (which nothing predicts) is None; in each entry the token by its id."""
+
+
 @dataclass(frozen=True)
 class Choice:
     index: int
     text: str
     finish_reason: str
     stop_reason: str | None
+    prompt_logprobs: PromptLogprobs | None = None
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
@@ -85,7 +90,8 @@ def _chat_choice(choice: Choice) -> dict[str, Any]:
 def _completion_choice(choice: Choice) -> dict[str, Any]:
     return {
         "index": choice.index, "text": choice.text, "logprobs": None, "finish_reason": choice.finish_reason,
-        "stop_reason": choice.stop_reason, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None,
+        "stop_reason": choice.stop_reason, "token_ids": None, "prompt_logprobs": choice.prompt_logprobs,
+        "prompt_token_ids": None,
         "routed_experts": None,
     }  # fmt: skip
 

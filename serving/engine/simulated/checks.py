@@ -50,8 +50,21 @@ def check_completion(request: CompletionRequest) -> None:
         raise bad_request("logprobs are not simulated", "logprobs")
     if request.echo:
         raise bad_request("echo is not simulated", "echo")
+    _check_prompt_logprobs(request)
     if request.suffix:
         raise bad_request("suffix is only supported for models with FIM completion rendering", "suffix")
+
+
+def _check_prompt_logprobs(request: CompletionRequest) -> None:
+    count = request.prompt_logprobs
+    if count is None:
+        return
+    if request.stream and (count > 0 or count == -1):
+        raise parameter_error("`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs")
+    if count < -1:
+        raise parameter_error("`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", count)
+    if count:
+        raise bad_request("of prompt_logprobs only 0, the prompt's own tokens, is simulated", "prompt_logprobs")
 
 
 def check_generation(request: GenerationRequest) -> None:

@@ -9,13 +9,14 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 
-from serving.engine.simulated.answers import Choice
+from serving.engine.simulated.answers import Choice, PromptLogprobs
 from serving.engine.simulated.errors import api_error
 from serving.engine.simulated.faulting import Fault, choose_fault
 from serving.engine.simulated.metrics import Metrics
 from serving.engine.simulated.planning import Model, Planned
 from serving.engine.simulated.profile import Faults, Profile
 from serving.engine.simulated.scheduler import Limits
+from serving.engine.simulated.scoring import prompt_logprobs
 from serving.engine.simulated.sequence import FinishReason, Sequence
 from serving.engine.simulated.simulation import Cost, Simulation
 from serving.engine.simulated.text import Output, Tape
@@ -27,10 +28,12 @@ BUSY = "The engine is currently busy and cannot accept new requests. Please try 
 class Generation:
     """One request in the engine: its choices, and a way to wait for news of them."""
 
-    __slots__ = ("_news", "_open", "_sent", "outputs", "planned", "sequences")
+    __slots__ = ("_damaged", "_model", "_news", "_open", "_sent", "outputs", "planned", "sequences")
 
-    def __init__(self, planned: Planned, sequences: list[Sequence]) -> None:
+    def __init__(self, planned: Planned, sequences: list[Sequence], model: Model, damaged: float) -> None:
         self.planned = planned
+        self._model = model
+        self._damaged = damaged
         self.outputs: tuple[Output, ...] = planned.outputs
         self.sequences = sequences
         self._sent = [0] * len(sequences)
@@ -78,7 +81,12 @@ class Generation:
     def choice(self, index: int, text: str | None = None) -> Choice:
         output = self.outputs[index]
         whole = output.text(0, output.tokens) if text is None else text
-        return Choice(index, whole, output.finish_reason.value, output.stop_reason)
+        return Choice(index, whole, output.finish_reason.value, output.stop_reason, self._prompt_logprobs(index))
+
+    def _prompt_logprobs(self, index: int) -> PromptLogprobs | None:
+        if not self.planned.prompt_logprobs:
+            return None
+        return prompt_logprobs(self.planned.prompts[index // self.planned.n], self._model, self._damaged)
 
 
 class Engine:
@@ -159,7 +167,7 @@ class Engine:
             hashes = block_hashes(prompt, self.profile.block_size) if self.profile.prefix_caching else ()
             for output in planned.outputs[at * planned.n : (at + 1) * planned.n]:
                 sequences.append(Sequence(len(prompt), output.tokens, output.finish_reason, now, hashes, interval))
-        generation = Generation(planned, sequences)
+        generation = Generation(planned, sequences, self.model, self.faults.damaged)
         for sequence in sequences:
             sequence.owner = generation
             self.simulation.submit(sequence)

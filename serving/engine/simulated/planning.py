@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UNSET
@@ -48,6 +48,8 @@ class Planned:
     """``n`` per prompt, prompt by prompt."""
     tokens_max: int
     n: int
+    prompt_logprobs: bool = False
+    """Whether the answer says how likely each token of the prompt was."""
 
 
 def rendered(messages: Sequence[Message]) -> str:
@@ -76,7 +78,8 @@ def plan_completion(request: CompletionRequest, model: Model, fault: Fault, chan
     """Raises ApiError (400)."""
     prompts = _completion_prompts(request.prompt, model)
     limit = request.max_tokens if request.max_tokens is not None else COMPLETION_TOKENS_DEFAULT
-    return _planned(request, prompts, limit, model, fault, chance)
+    planned = _planned(request, prompts, limit, model, fault, chance)
+    return replace(planned, prompt_logprobs=request.prompt_logprobs is not None)
 
 
 def _encoded(text: str, model: Model) -> tuple[int, ...]:

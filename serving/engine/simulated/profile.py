@@ -37,6 +37,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answered 200 with no content and the finish reason ``content_filter``."""
     reject_rate: float = 0.0
     """Answered 400 at once, though nothing is wrong with the request."""
+    damaged: float = 0.0
+    """Nats by which a token's log-probability falls on the average, as with damaged weights. Answers read as ever."""
     stalled: bool = False
     """No step ends while this holds: requests are taken in, and nothing comes out."""
     cold_start_seconds: float = 0.0
@@ -51,8 +53,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )  # fmt: skip
         if any(rate < 0 for rate in rates) or sum(rates) > 1 + 1e-9:
             raise ValueError("the fault rates must be at least 0 and sum to at most 1")
-        if self.slowdown <= 0:
-            raise ValueError("slowdown must be above 0")
+        if self.slowdown <= 0 or self.damaged < 0:
+            raise ValueError("slowdown must be above 0, damaged at least 0")
         if self.cold_start_seconds < 0 or (self.crash_after_seconds or 0) < 0:
             raise ValueError("a fault's seconds must be at least 0")
 

@@ -90,6 +90,7 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: str | list[str | int | list[int]] | None = None
     logprobs: int | None = None
     echo: bool | None = False
+    prompt_logprobs: int | None = None
     suffix: str | None = None
 
 
