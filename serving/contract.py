@@ -362,8 +362,8 @@ METRIC_LEVEL = "gateway_requests_level"
 METRIC_FINISHED = "gateway_requests_finished"
 METRIC_STREAMED = "gateway_requests_streamed"
 METRIC_CONTROL_SUM = "gateway_requests_control_sum"
-"""Gauge: the sum over all series of the counters above. Where what was stored sums up to something else, series were
-dropped, doubled or mixed with another's on their way."""
+"""Gauge: the sum over all series of the counters above, each plus one, so that one at 0 counts too. Where what was
+stored sums up to something else, series were dropped, doubled or mixed with another's on their way."""
 METRIC_INSTANCE = "gateway_worker_info"
 """Gauge 1 with labels worker, instance."""
 METRIC_LATENCY = "gateway_request_latency_seconds"

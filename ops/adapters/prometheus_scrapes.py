@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from serving.contract import (
     METRIC_CONTROL_SUM,
     METRIC_FINISHED,
     METRIC_INSTANCE,
+    METRIC_LEVEL,
     METRIC_STREAMED,
     Arm,
     BadEvent,
@@ -35,9 +37,11 @@ _CELL = frozenset({"tier", "arm", "epoch", "task_class", "stratum"})
 _TOTALS = {f"{METRIC_ASSIGNED}_total": "assigned", f"{METRIC_FINISHED}_total": "finished"}
 _TOTALS |= {f"{METRIC_STREAMED}_total": "streamed"}
 _BAD = f"{METRIC_BAD}_total"
+_LEVEL = f"{METRIC_LEVEL}_total"
 _OWN_LABELS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(_TOTALS, _CELL),
     _BAD: _CELL | {"event"},
+    _LEVEL: _CELL | {"event", "level"},
     METRIC_CONTROL_SUM: frozenset(),
     METRIC_INSTANCE: frozenset({"worker", "exported_instance"}),
 }
@@ -118,6 +122,8 @@ def _scrape(target: Target, found: Sequence[Series]) -> Scrape | None:
 class _Cell:
     totals: dict[str, int] = field(default_factory=dict)
     bad: dict[BadEvent, int] = field(default_factory=dict)
+    levels: dict[BadEvent, dict[int, int]] = field(default_factory=dict)
+    """By number of the level."""
 
 
 def _snapshot(at: float, samples: Sequence[Sample]) -> CounterSnapshot:
@@ -134,7 +140,7 @@ def _snapshot(at: float, samples: Sequence[Sample]) -> CounterSnapshot:
         elif name == METRIC_CONTROL_SUM:
             sums.append(count)
         else:
-            counted += count
+            counted += 1 + count
             _add(cells.setdefault(_key(labels), _Cell()), labels, count)
     if len(names) > 1 or len(sums) > 1:
         raise _Malformed("two workers answer at one address")
@@ -165,21 +171,24 @@ def _key(labels: Mapping[str, str]) -> tuple[str, Arm, int, str, str]:
 
 def _add(cell: _Cell, labels: Mapping[str, str], count: int) -> None:
     name = labels["__name__"]
-    if name in _TOTALS:
-        known = _TOTALS[name] in cell.totals
-        cell.totals[_TOTALS[name]] = count
-    else:
-        try:
-            event = BadEvent(labels["event"])
-        except ValueError as e:
-            raise _Malformed("it counts an event that this controller does not know") from e
-        known = event in cell.bad
-        cell.bad[event] = count
-    if known:
+    try:
+        into: dict[Any, int]
+        key: Any
+        if name in _TOTALS:
+            into, key = cell.totals, _TOTALS[name]
+        elif name == _BAD:
+            into, key = cell.bad, BadEvent(labels["event"])
+        else:
+            into, key = cell.levels.setdefault(BadEvent(labels["event"]), {}), int(labels["level"])
+    except ValueError as e:
+        raise _Malformed("it counts an event or a level that this controller does not know") from e
+    if key in into:
         raise _Malformed(f"a series {name} is there twice")
+    into[key] = count
 
 
 def _cell(key: tuple[str, Arm, int, str, str], cell: _Cell) -> CounterCell:
-    # What is 0 may be lacking: the control sum sees to the rest.
+    # Nothing is lacking: the control sum has seen to that.
     assigned, finished, streamed = (cell.totals.get(name, 0) for name in _TOTALS.values())
-    return CounterCell(*key, assigned, finished, streamed, bad=cell.bad)
+    levels = {event: tuple(counts[level] for level in sorted(counts)) for event, counts in cell.levels.items()}
+    return CounterCell(*key, assigned, finished, streamed, bad=cell.bad, levels=levels)

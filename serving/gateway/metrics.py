@@ -44,8 +44,9 @@ class WorkerCollector(Collector):
         yield _gauge(contract.METRIC_INSTANCE, "This worker.", ("worker", "instance"), [(this, 1)])
         cells = tuple(self._cells())
         yield from cells
-        control_sum = sum(sample.value for family in cells for sample in family.samples)
-        yield _gauge(contract.METRIC_CONTROL_SUM, "Sum of the counters of requests.", (), [((), control_sum)])
+        control_sum = sum(1 + sample.value for family in cells for sample in family.samples)
+        text = "Sum of the counters of requests, each plus one."
+        yield _gauge(contract.METRIC_CONTROL_SUM, text, (), [((), control_sum)])
         yield from self._measured()
         yield from self._answers()
         yield _gauge(contract.METRIC_IN_FLIGHT, "Requests that hold a slot.", (), [((), self.admission.in_flight)])

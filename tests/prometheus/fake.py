@@ -36,10 +36,14 @@ def series_of(*scrapes: CounterSnapshot, target: str = "10.0.0.1:9001", job: str
                 (contract.METRIC_STREAMED, cell.streamed),
             ):
                 keep(f"{metric}_total", count, at, **labels)
-                total += count
+                total += 1 + count
+            for event, on_levels in cell.levels.items():
+                for level, count in enumerate(on_levels):
+                    keep(f"{contract.METRIC_LEVEL}_total", count, at, **labels, event=event.value, level=str(level))
+                    total += 1 + count
             for event, count in cell.bad.items():
                 keep(f"{contract.METRIC_BAD}_total", count, at, **labels, event=event.value)
-                total += count
+                total += 1 + count
         keep(contract.METRIC_CONTROL_SUM, total, at)
         keep(contract.METRIC_INSTANCE, 1, at, worker=one.worker, exported_instance=one.instance)
     return [{"metric": dict(key), "values": found} for key, found in values.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,13 +45,21 @@ CELLS = st.dictionaries(
         st.sampled_from(["query", "generation"]),
         st.sampled_from(["p0o0", "p1o0"]),
     ),
-    st.tuples(COUNTS, COUNTS, COUNTS, st.dictionaries(st.sampled_from(BadEvent), COUNTS)),
+    st.tuples(
+        COUNTS,
+        COUNTS,
+        COUNTS,
+        st.dictionaries(st.sampled_from(BadEvent), COUNTS),
+        st.dictionaries(
+            st.sampled_from(sorted(contract.GRADED)), st.lists(COUNTS, min_size=2, max_size=12).map(tuple)
+        ),
+    ),
 )
 
 
 @given(cells=CELLS)
 def test_whatever_a_worker_counts_comes_back_as_it_was(
-    cells: dict[tuple[str, Arm, int, str, str], tuple[int, int, int, dict[BadEvent, int]]],
+    cells: dict[tuple[str, Arm, int, str, str], tuple[Any, ...]],
 ) -> None:
     whole = tuple(CounterCell(*key, *counts) for key, counts in cells.items())
     told = CounterSnapshot("w1", "a", 100.0, whole, ())
@@ -69,7 +78,7 @@ def test_a_series_that_is_lacking_in_the_last_scrape_makes_the_one_before_it_the
     scrape = only(series)
     assert scrape.snapshot == before
     assert scrape.fault == (
-        "the last scrape of 10.0.0.1:9001 is not whole: its counters sum up to 21, and the worker says 23"
+        "the last scrape of 10.0.0.1:9001 is not whole: its counters sum up to 25, and the worker says 28"
     )
 
 
@@ -113,6 +122,17 @@ def test_a_label_that_means_nothing_is_refused(label: str) -> None:
     series = series_of(snapshot())
     found(series, BAD)["metric"][label] = "other"
     assert only(series).snapshot is None
+
+
+@pytest.mark.parametrize("number", ["0", "1", "2"])
+def test_a_level_that_is_lacking_makes_the_scrape_not_whole_even_if_it_was_empty(number: str) -> None:
+    (cell,) = snapshot().cells
+    cell = CounterCell(*(getattr(cell, name) for name in cell.__struct_fields__[:-1]), {BadEvent.SLOW: (3, 0, 0)})
+    series = series_of(CounterSnapshot("w1", "a", 100.0, (cell,), ()))
+    assert only(series).fault == ""
+    lacking = only([one for one in series if one["metric"].get("level") != number])
+    assert lacking.snapshot is None
+    assert "sum up to" in lacking.fault
 
 
 def test_the_same_series_twice_is_refused() -> None:
