@@ -6,8 +6,10 @@ costs data or time, never correctness: its increments are not used, and the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import add, sub
 
 from serving.contract import Arm, BadEvent, CounterCell, CounterSnapshot
 
@@ -26,27 +28,56 @@ class Counts:
             self.assigned + sign * other.assigned,
             self.finished + sign * other.finished,
             self.streamed + sign * other.streamed,
-            {
-                event: count
-                for event in sorted({*self.bad, *other.bad})
-                if (count := self.bad.get(event, 0) + sign * other.bad.get(event, 0))
-            },
-            {
-                event: _summed(self.levels.get(event), other.levels.get(event), sign)
-                for event in sorted({*self.levels, *other.levels})
-            },
+            _bad_sum(self.bad, other.bad, sign) if other.bad else self.bad,
+            _levels_sum(self.levels, other.levels, sign) if other.levels else self.levels,
         )
 
     @property
     def went_backwards(self) -> bool:
-        on_levels = (count for counts in self.levels.values() for count in counts)
+        on_levels = chain.from_iterable(self.levels.values())
         return min(self.assigned, self.finished, self.streamed, *self.bad.values(), *on_levels) < 0
 
 
-def _summed(one: tuple[int, ...] | None, other: tuple[int, ...] | None, sign: int) -> tuple[int, ...]:
-    if one is None or other is None:
-        return one if one is not None else tuple(sign * count for count in other or ())
-    return tuple(a + sign * b for a, b in zip(one, other, strict=True))
+_OPERATIONS = {1: add, -1: sub}
+
+
+def _bad_sum(one: Mapping[BadEvent, int], other: Mapping[BadEvent, int], sign: int) -> dict[BadEvent, int]:
+    return {
+        event: count
+        for event in sorted({*one, *other})
+        if (count := one.get(event, 0) + sign * other.get(event, 0))
+    }
+
+
+def _levels_sum(
+    one: Mapping[BadEvent, tuple[int, ...]], other: Mapping[BadEvent, tuple[int, ...]], sign: int
+) -> dict[BadEvent, tuple[int, ...]]:
+    apply = _OPERATIONS[sign]
+    if one.keys() == other.keys():  # the usual case by far
+        return {event: tuple(map(apply, counts, other[event])) for event, counts in one.items()}
+    nothing = {event: (0,) * len(counts) for event, counts in (*one.items(), *other.items())}
+    return {
+        event: tuple(map(apply, one.get(event, none), other.get(event, none)))
+        for event, none in sorted(nothing.items())
+    }
+
+
+def summed(many: Sequence[Counts]) -> Counts:
+    """All of them together."""
+    bad: dict[BadEvent, int] = {}
+    levels: dict[BadEvent, list[tuple[int, ...]]] = {}
+    for counts in many:
+        for event, count in counts.bad.items():
+            bad[event] = bad.get(event, 0) + count
+        for event, found in counts.levels.items():
+            levels.setdefault(event, []).append(found)
+    return Counts(
+        sum(counts.assigned for counts in many),
+        sum(counts.finished for counts in many),
+        sum(counts.streamed for counts in many),
+        bad,
+        {event: tuple(map(sum, zip(*found, strict=True))) for event, found in levels.items()},
+    )
 
 
 Cells = dict[tuple[str, Arm], Counts]
@@ -68,7 +99,8 @@ def counts_by_cell(cells: Iterable[CounterCell], tier: str, epoch: int) -> Cells
     for cell in cells:
         if cell.tier == tier and cell.epoch == epoch:
             key = (f"{cell.task_class}/{cell.stratum}", cell.arm)
-            counts = Counts(cell.assigned, cell.finished, cell.streamed, dict(cell.bad), dict(cell.levels))
+            # A snapshot is never changed, so its own mappings will do.
+            counts = Counts(cell.assigned, cell.finished, cell.streamed, cell.bad, cell.levels)
             found[key] = found[key].plus(counts) if key in found else counts
     return found
 

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import exp, log
+from functools import cached_property, lru_cache
+from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ops.judge.grading import Floats, Graded, level_gains
 
 _ODDS_BEYOND_MARGIN = (0.25, 0.5, 0.9, 1.4, 2.0, 2.8, 3.8, 5.0)
 """Alternatives against "no worse" for a yes/no event: log odds ratios beyond the margin, of 1.3 to 150 times its odds.
@@ -38,10 +37,10 @@ _BELOW_HARM = (0.4, 0.7, 1.0, 1.3, 1.8, 2.6)
 """Alternatives against "harmful": how far below the harm, as multiples of its logarithm. 1 is a canary alike."""
 _STEEPNESS_MIN, _STEEPNESS_MAX = 0.5, 100.0
 """Values that spread over orders of magnitude, and values that hardly spread at all."""
-_LOG_ODDS_MAX = 15.0
-"""Beyond this no count that fits a rollout tells two odds apart."""
 _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
 """Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero."""
+_FRACTIONS = np.array(_RATE_FRACTIONS)
+_NO_POINTS = (0.0,) * len(_RATE_FRACTIONS)
 _SHIFT_WEIGHT = 0.5
 """Of a graded event's mixture: what is spent on "all answers are slower"; the rest on "more of them pass this cut"."""
 
@@ -59,6 +58,16 @@ class Boundary:
     """+1: alternatives are higher than the boundary; -1: lower."""
     offsets: tuple[float, ...]
     """The alternatives' distances from the boundary, positive."""
+
+    @cached_property
+    def logs(self) -> Floats:
+        """The boundary, then the alternatives."""
+        return self.at + self.direction * np.array((0.0, *self.offsets))
+
+    @property
+    def apart(self) -> bool:
+        """Whether the boundary lies between a canary alike and the alternatives."""
+        return self.at * self.direction > 0
 
 
 @lru_cache(256)
@@ -101,9 +110,18 @@ class Profile:
 
 def e_value(profile: Profile, levels: int) -> float:
     """The mixture's e-value; ``levels`` is 1 for a yes/no event. Nothing seen: 1."""
-    if not any(profile.total):
-        return 1.0
-    return _mixed(np.asarray(profile.points), _log_weights(levels, len(profile.points)))
+    return e_values([profile], levels)[0]
+
+
+def e_values(profiles: Sequence[Profile], levels: int) -> list[float]:
+    """Of several profiles of events with so many levels."""
+    seen = [i for i, profile in enumerate(profiles) if any(profile.total)]
+    found = [1.0] * len(profiles)
+    if seen:
+        points = np.array([profiles[i].points for i in seen])
+        for i, e in zip(seen, _mixed(points, _log_weights(levels, points.shape[1])), strict=True):
+            found[i] = e
+    return found
 
 
 @dataclass(frozen=True)
@@ -128,15 +146,16 @@ def gains(boundary: Boundary, fallen: Sequence[Fallen]) -> Floats:
     """
     canary = np.array([cell.canary for cell in fallen], dtype=float)  # cells x levels
     total = canary + np.array([cell.reference for cell in fallen], dtype=float)
-    share = np.array([cell.share for cell in fallen])[:, None, None]
+    share = np.array([cell.share for cell in fallen])
     rates = np.array([cell.rates for cell in fallen])  # cells x cuts
-    steep = np.array([cell.steepness for cell in fallen])[:, None]
-    logs = boundary.at + boundary.direction * np.array((0.0, *boundary.offsets))
-    odds = np.exp(np.clip(steep * logs, -_LOG_ODDS_MAX, _LOG_ODDS_MAX))
-    ratios = _level_ratios(odds, rates) if canary.shape[1] > 1 else _event_ratios(odds, rates)
-    on_canary, either = np.log(ratios), np.log1p(share[..., None] * (ratios - 1))
-    gained = np.einsum("cl,csol->cso", canary, on_canary) - np.einsum("cl,csol->cso", total, either)
-    found: Floats = (gained[:, :, 1:] - gained[:, :, :1]).reshape(len(fallen), -1)  # against each shape's own boundary
+    if canary.shape[1] > 1:
+        seen = Graded(canary, total, share, rates, np.array([cell.steepness for cell in fallen]))
+        logs = np.tile(boundary.logs, (len(fallen), 1))
+        return level_gains(logs, seen, apart=boundary.apart).reshape(len(fallen), -1)
+    odds = np.exp(boundary.logs)
+    ratios = odds / (1 - rates + rates * odds)  # how many times the reference's rate the canary has
+    gained = canary * np.log(ratios) - total * np.log1p(share[:, None] * (ratios - 1))
+    found: Floats = gained[:, 1:] - gained[:, :1]
     return found
 
 
@@ -156,33 +175,6 @@ def grown(profile: Profile, gained: Floats, fallen: Sequence[Fallen]) -> Profile
     return Profile(tuple(points.tolist()), tuple(canary), tuple(total), tuple(expected))
 
 
-def _event_ratios(odds: Floats, rates: Floats) -> Floats:
-    """How many times the reference's rate the canary has: cells x 1 x odds x 1. ``odds``: cells x odds."""
-    return (odds / (1 - rates + rates * odds))[:, None, :, None]
-
-
-def _level_ratios(odds: Floats, rates: Floats) -> Floats:
-    """How many times the reference's rate of each level the canary has: cells x shapes x odds x levels.
-
-    The shapes are, for each cut, "the odds of passing it alone are so many times the reference's", and last "those of
-    passing every cut are" (proportional odds). ``rates`` fall strictly from cut to cut, within (0, 1).
-    """
-    cells, cuts = rates.shape
-    rate = rates[:, None, :]
-    raised = odds[:, :, None] * rate
-    passed = raised / (1 - rate + raised)  # cells x odds x cuts: the canary's rates of passing
-    found = np.empty((cells, cuts + 1, odds.shape[1], cuts + 1))
-    above, below = np.moveaxis(passed / rate, 2, 1), np.moveaxis((1 - passed) / (1 - rate), 2, 1)
-    past = np.arange(cuts + 1)[None, :] > np.arange(cuts)[:, None]  # cuts x levels
-    found[:, :cuts] = np.where(past[None, :, None, :], above[..., None], below[..., None])
-    edges = np.empty((cells, odds.shape[1] + 1, cuts + 2))  # the reference's rates in the first row
-    edges[..., 0], edges[..., -1] = 1.0, 0.0
-    edges[:, :1, 1:-1], edges[:, 1:, 1:-1] = rate, passed
-    on_levels = edges[..., :-1] - edges[..., 1:]
-    found[:, cuts] = on_levels[:, 1:] / on_levels[:, :1]
-    return found
-
-
 @lru_cache(64)
 def _log_weights(levels: int, alternatives: int) -> Floats:
     if levels == 1:
@@ -192,9 +184,13 @@ def _log_weights(levels: int, alternatives: int) -> Floats:
     return np.concatenate([cuts, np.full(each, log(_SHIFT_WEIGHT / each))])
 
 
-def _mixed(logs: Floats, log_weights: Floats) -> float:
-    mean = float(np.logaddexp.reduce(logs + log_weights))
-    return exp(min(mean, _LOG_E_MAX))
+def _mixed(logs: Floats, log_weights: Floats) -> list[float]:
+    """Row by row, the weighted mean of what ``logs`` are the logarithms of."""
+    weighted = logs + log_weights
+    most = weighted.max(axis=1)
+    means = most + np.log(np.exp(weighted - most[:, None]).sum(axis=1))
+    found: list[float] = np.exp(np.minimum(means, _LOG_E_MAX)).tolist()
+    return found
 
 
 # --- One rate against a bound -----------------------------------------------------------------------------------
@@ -205,20 +201,40 @@ def above_bound(points: Sequence[float], bound: float, *, bad: int, total: int) 
 
     ``points`` is empty at first. The bound may differ from call to call, as long as it does not depend on the outcomes.
     """
-    rates = np.array([bound + part * (1 - bound) for part in _RATE_FRACTIONS])
-    before = np.asarray(points) if points else np.zeros(len(rates))
-    gained = bad * np.log(rates / bound) + (total - bad) * np.log((1 - rates) / (1 - bound))
-    return tuple((before + gained).tolist())
+    return above_bounds([points], [bound], bad=[bad], total=[total])[0]
+
+
+def above_bounds(
+    points: Sequence[Sequence[float]], bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]
+) -> list[tuple[float, ...]]:
+    """The same for several events at once."""
+    bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
+    rates = bound + _FRACTIONS * (1 - bound)
+    good = np.array(total)[:, None] - fell
+    before = np.array([one or _NO_POINTS for one in points])
+    found = before + fell * np.log(rates / bound) + good * np.log((1 - rates) / (1 - bound))
+    return [tuple(one) for one in found.tolist()]
 
 
 def e_of_rate(points: Sequence[float]) -> float:
     """The e-value of ``above_bound``'s points; 1 if there are none."""
-    return _mixed(np.asarray(points), _log_weights(1, len(points))) if points else 1.0
+    return e_of_rates([points])[0]
+
+
+def e_of_rates(points: Sequence[Sequence[float]]) -> list[float]:
+    return _mixed(np.array([one or _NO_POINTS for one in points]), _log_weights(1, len(_FRACTIONS)))
 
 
 def e_rate_below(bound: float, *, bad: int, total: int) -> float:
     """Evidence against "the rate is at least ``bound``", from ``bad`` of ``total`` independent outcomes."""
-    rates = np.array([0.0, *(part * bound for part in _RATE_FRACTIONS)])
+    return e_rates_below([bound], bad=[bad], total=[total])[0]
+
+
+def e_rates_below(bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]) -> list[float]:
+    """The same for several events at once."""
+    bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
+    rates = np.concatenate([np.zeros_like(bound), _FRACTIONS * bound], axis=1)
     with np.errstate(divide="ignore"):
-        of_bad = bad * np.log(rates / bound) if bad else np.zeros(len(rates))
-    return _mixed(of_bad + (total - bad) * np.log((1 - rates) / (1 - bound)), _log_weights(1, len(rates)))
+        of_bad = np.where(fell > 0, np.maximum(fell, 1) * np.log(rates / bound), 0.0)
+    of_good = (np.array(total)[:, None] - fell) * np.log((1 - rates) / (1 - bound))
+    return _mixed(of_bad + of_good, _log_weights(1, rates.shape[1]))

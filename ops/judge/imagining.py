@@ -61,6 +61,9 @@ class Traffic:
     daily_swing: float = 0.0
     """The rate's amplitude over ``day_seconds``, 0 to 1."""
     day_seconds: float = 86_400.0
+    surge: float = 1.0
+    """From ``surge_at_seconds`` on everything takes so many times as long, on every arm."""
+    surge_at_seconds: float = 0.0
     session_sigma: float = 0.0
     """Of the logarithm of the latency that a session's requests share; 0: requests are independent."""
     session_requests: int = 5
@@ -88,6 +91,8 @@ class Imagined:
     cold_seconds: float = 0.0
     """How long canary and baseline, started together, are ``cold_slower``."""
     cold_slower: float = 2.0
+    cold_alone: bool = False
+    """The canary alone is cold."""
 
 
 Floats = NDArray[np.float64]
@@ -147,9 +152,11 @@ class Source:
         cell = chance.choice(len(cells), size, p=[part.share for part in cells])
         at = now + chance.uniform(0.0, self.look_seconds, size)
         release = self.release if arm is Arm.CANARY and now >= self.release.worse_after_seconds else Imagined()
-        slower = np.full(size, exp(self.load + self.noise.get(arm, 0.0)) * release.slower)
+        surge = traffic.surge if now >= traffic.surge_at_seconds else 1.0
+        slower = np.full(size, exp(self.load + self.noise.get(arm, 0.0)) * surge * release.slower)
         slower *= np.where(np.array([part.long_prompt for part in cells])[cell], release.long_prompts_slower, 1.0)
-        if arm is not Arm.STABLE and now < self.release.cold_seconds:
+        cold = arm is Arm.CANARY or (arm is Arm.BASELINE and not self.release.cold_alone)
+        if cold and now < self.release.cold_seconds:
             slower *= self.release.cold_slower
         if sessions is not None:
             slower *= np.exp(chance.normal(0.0, traffic.session_sigma, sessions.max(initial=0) + 1))[sessions]

@@ -68,10 +68,10 @@ class Situation:
     levels: Mapping[str, Mapping[str, Levels]] = field(default_factory=dict)
     """Where the epoch's table cuts graded events, by class and stratum."""
 
-    def cuts(self, cell: str, event: BadEvent) -> tuple[float, ...]:
-        """Empty if the table has none, or the event is not graded."""
+    def levels_of(self, cell: str) -> Levels:
+        """Empty if the table has none."""
         task_class, _, stratum = cell.partition("/")
-        return self.levels.get(task_class, {}).get(stratum, {}).get(event, ())
+        return self.levels.get(task_class, {}).get(stratum, {})
 
 
 @dataclass(frozen=True)

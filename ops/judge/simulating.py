@@ -8,19 +8,20 @@ argument, and time is counted, never read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ops.judge.counting import Cells, Difference
+from ops.judge.counting import Cells, Counts, Difference
 from ops.judge.imagining import Imagined, Source, Traffic
 from ops.judge.judging import look
 from ops.judge.model import Decision, JudgeState, Situation
 from ops.judge.tallying import Tally
+from ops.judge.telling import Teller
 from ops.rollout.plan import RolloutPlan, Then
 from ops.rollout.sharing import canary_count, reference_arm
-from serving.contract import WEIGHT_TOTAL, Arm, Levels
+from serving.contract import WEIGHT_TOTAL, Arm, BadEvent, Levels
 
 
 @dataclass(frozen=True)
@@ -40,34 +41,53 @@ class Simulated:
     looks: int
     canary_requests: int
     canary_bad: int
-    """Bad events of every kind that fell on the canary."""
+    """Of the canary's requests, those slower than the last level's cut, without an answer or with an empty one."""
     reason: str
     peak_evidence: float
     """The largest e-value against the canary, as a part of what rolls it back."""
+    blamed: tuple[str, ...] = ()
+    """The events that the last look's evidence names, where it rolled back."""
 
 
 def simulate(
-    plan: RolloutPlan, traffic: Traffic, release: Imagined, chance: np.random.Generator, outage: Outage | None = None
+    plan: RolloutPlan,
+    traffic: Traffic,
+    release: Imagined,
+    chance: np.random.Generator,
+    outage: Outage | None = None,
+    restarts: Sequence[float] = (),
+    unseen: frozenset[BadEvent] = frozenset(),
 ) -> Simulated:
-    """One rollout from its first step to its end. Preparing and warming take no time."""
+    """One rollout from its first step to its end. Preparing and warming take no time.
+
+    ``restarts``: seconds since the rollout began at which the gateway loses all that it has counted.
+    ``unseen``: graded events whose metrics are missing, on every arm and for ever.
+    """
     source = Source(traffic, release, plan.pace.look_seconds, chance)
     tally = Tally(traffic, plan.analysis.level_quantiles)
     state, step, now, since, looks = JudgeState(), 0, 0.0, 0.0, 0
     blind_since: float | None = None
     requests, bad, peak = 0, 0, 0.0
     unread: Cells = {}
+    teller = Teller(plan.model_name, sorted(restarts)) if restarts else None
     while True:
         for arrived in source.next(_shares(plan, step), now):
             tally.add(arrived)
         now, looks = now + plan.pace.look_seconds, looks + 1
         for (cell, arm), counts in tally.until(now).items():
             key = (cell, arm)
+            if unseen:
+                levels = {event: found for event, found in counts.levels.items() if event not in unseen}
+                counts = replace(counts, levels=levels)
             unread[key] = unread[key].plus(counts) if key in unread else counts
             if arm is Arm.CANARY:
-                requests, bad = requests + counts.assigned, bad + sum(counts.bad.values())
+                requests, bad = requests + counts.assigned, bad + _bad(counts)
         hidden = outage is not None and outage.start <= now < outage.end
-        found = Difference({}, {}, ("no counters",)) if hidden else Difference(unread, {}, ())
-        unread = unread if hidden else {}
+        if hidden:
+            found = Difference({}, dict(state.bases), ("no counters",))
+        else:
+            found = teller.told(state.bases, unread, step + 1, now) if teller else Difference(unread, {}, ())
+            unread = {}
         state, answer = look(state, found, _situation(plan, step, now - since, tally.levels), plan.analysis)
         if answer.events:
             peak = max(peak, answer.e_together / answer.events[0].e_worse_needed)
@@ -76,10 +96,17 @@ def simulate(
         outcome = _outcome(plan, step, answer.decision, now - since, now - blind_since if blind_since else 0.0)
         if outcome:
             reason = "; ".join(item.text for item in answer.verdict.evidence)
-            return Simulated(outcome, now, step, looks, requests, bad, reason, peak)
+            back = answer.verdict.evidence if answer.decision is Decision.ROLL_BACK else ()
+            blamed = tuple(str(item.values["event"]) for item in back if "event" in item.values)
+            return Simulated(outcome, now, step, looks, requests, bad, reason, peak, blamed)
         if answer.decision is Decision.ADVANCE:
             step, since, unread = step + 1, now, {}
             tally.forget()
+
+
+def _bad(counts: Counts) -> int:
+    slowest = counts.levels.get(BadEvent.SLOW, (0,))[-1]
+    return slowest + counts.bad.get(BadEvent.EMPTY, 0)
 
 
 def _outcome(plan: RolloutPlan, step: int, decision: Decision, in_step: float, blind: float) -> str:

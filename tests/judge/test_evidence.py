@@ -292,6 +292,24 @@ def test_with_margin_one_a_canary_alike_is_a_fair_game_whatever_is_believed(
     assert factors == pytest.approx(np.ones_like(factors))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    margin=st.floats(1.0, 2.0),
+    side=st.sampled_from([1, -1]),
+    share=st.floats(0.02, 0.98),
+    steep=st.floats(0.5, 8.0),
+    true=st.tuples(*[st.floats(0.0001, 1.0)] * 5),
+    believed=st.lists(st.floats(0.005, 0.99), min_size=4, max_size=4, unique=True),
+)
+def test_a_canary_alike_gains_no_evidence_against_it_wherever_load_has_moved_the_requests(
+    margin: float, side: int, share: float, steep: float, true: tuple[float, ...], believed: list[float]
+) -> None:
+    levels = [part / sum(true) for part in true]
+    rates = tuple(sorted(believed, reverse=True))
+    factors = expected_factors(worse_than(margin, True, side), share, steep, levels, levels, rates)
+    assert factors.max() <= 1 + 1e-9
+
+
 @pytest.mark.parametrize("margin", [1.02, 1.15, 1.5])
 @pytest.mark.parametrize("steep", [0.8, 2.0, 5.0])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])

@@ -353,15 +353,13 @@ def test_a_canary_that_is_slow_while_the_reference_is_slow_too_is_not_called_har
     assert Decision.ROLL_BACK in answers
 
 
-def test_evidence_for_it_is_not_enough_while_as_much_speaks_against_it(analysis: AnalysisPlan) -> None:
-    # Less than the harm (3 times as slow) for sure, and more than the margin (1.02) as surely: one is to be resolved.
-    rules = tuple(replace(e, margin=1.02, harm=3.0) if e.event in TIMES else e for e in analysis.events)
-    lenient = replace(analysis, events=rules, false_rollback_rate_max=1e-9)
-    slower = with_levels(times(GOOD, 2), (260, 220, 170, 120, 30), BadEvent.SLOW)
-    answer = judged(lenient, counts(slower, times(GOOD, 2)))
+def test_evidence_for_it_is_not_enough_while_something_speaks_against_it(analysis: AnalysisPlan) -> None:
+    # A somewhat heavier tail: "not 1.5 times as slow" is shown for sure, and still the case is open.
+    tail = with_levels(times(GOOD, 5), (982, 491, 294, 118, 125), BadEvent.SLOW)
+    answer = judged(analysis, counts(tail, times(GOOD, 5)))
     slow = shown(answer, BadEvent.SLOW)
     assert slow.e_harmless > slow.e_harmless_needed
-    assert slow.e_worse > slow.e_harmless_needed
+    assert 2 <= slow.e_worse < slow.e_worse_needed
     assert answer.decision is Decision.HOLD
 
 

@@ -130,6 +130,37 @@ def test_a_bad_release_is_caught_once_an_outage_is_over(narrow: RolloutPlan) -> 
     assert 40 <= done.seconds <= 60
 
 
+def test_counters_of_a_gateway_are_read_as_what_they_counted(narrow: RolloutPlan) -> None:
+    # Through snapshots and their differences, as a restart that never comes makes it.
+    traffic = Traffic(40.0, CELLS)
+    for release in (Imagined(), Imagined(slower=1.5)):
+        plain = simulate(narrow, traffic, release, np.random.default_rng(5))
+        assert simulate(narrow, traffic, release, np.random.default_rng(5), restarts=(1e9,)) == plain
+
+
+def test_a_gateway_that_restarts_costs_a_look_and_never_a_good_release(narrow: RolloutPlan) -> None:
+    traffic, restarts = Traffic(40.0, CELLS), (10.0, 15.0, 40.0)
+    for seed in range(10):
+        good, bad = (
+            simulate(narrow, traffic, release, np.random.default_rng(seed), restarts=restarts)
+            for release in (Imagined(), Imagined(slower=2.0))
+        )
+        assert (good.outcome, bad.outcome) == ("promoted", "rolled_back")
+
+
+@pytest.mark.parametrize("slower", [1.0, 2.0])
+def test_without_latency_metrics_nothing_is_promoted(narrow: RolloutPlan, slower: float) -> None:
+    done = simulate(narrow, Traffic(40.0, CELLS), Imagined(slower=slower), np.random.default_rng(1), unseen=GRADED)
+    assert done.outcome in ("paused", "rolled_back")
+    assert "slow" not in done.blamed
+
+
+def test_a_canary_alike_is_not_blamed_for_a_load_that_leaps(plan: RolloutPlan) -> None:
+    surge = Traffic(40.0, CELLS, surge=1.5, surge_at_seconds=60.0)
+    outcomes = [simulate(plan, surge, Imagined(), np.random.default_rng(seed)).outcome for seed in range(10)]
+    assert "rolled_back" not in outcomes
+
+
 def test_the_same_seed_gives_the_same_rollout(narrow: RolloutPlan) -> None:
     once, again = (run(narrow, Imagined(slower=1.5), 7) for _ in range(2))
     assert once == again
