@@ -22,7 +22,7 @@ from benchmarks.judge.traffic import EVALUATION, NARROW_MARGIN, reference_plan
 SCHEMA = "gratefulgpt.benchmark.judge/2"
 SEED = 5_000_000
 """Evaluation's first; tuning's are others."""
-MARGINS = (1.02, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
+MARGINS = (1.02, 1.1, 1.15, 1.2, 1.3)
 ON_THE_CURVE = (AA, NOISE_10, NOISE_20, SLOW_12, SLOW_15, SLOW_2)
 OF_TARGETS = frozenset({"aa", "x1.2", "x1.5", "x2", "stable-aa", "stable-x1.2", "stable-x1.5", "stable-x2", "cold"})
 """Measured with the narrow margin too: the issue's targets are stated for alike replicas."""
@@ -41,7 +41,7 @@ class Sizes:
     tuning_rollouts: int
 
 
-FULL = Sizes(60, 2000, 200, 60, 40, 30)
+FULL = Sizes(40, 2000, 200, 60, 30, 20)
 QUICK = Sizes(10, 40, 20, 5, 6, 4)
 
 

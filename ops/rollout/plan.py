@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from serving.contract import BadEvent
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 """Raised whenever the same counters could lead to another decision."""
 
 
