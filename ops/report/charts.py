@@ -43,6 +43,10 @@ _E_SHOWN_MIN, _E_SHOWN_MAX = 1e-2, 1e12
 Draw = Callable[[Axes, RolloutStory], None]
 
 
+_HEADROOM = 1.05
+"""Above the highest point of a line."""
+
+
 def overview_chart(stories: Sequence[RolloutStory]) -> str:
     """Rollouts side by side, each at the width of its time: weights, latency and the evidence that decided."""
     rows: Sequence[Draw] = (
@@ -150,7 +154,8 @@ def _draw_arms(axes: Axes, series: Iterable[Series], label: str) -> None:
         colour, style = _COLOURS[part.name], _STYLES[part.name]
         axes.plot(part.seconds, part.values, label=part.name, color=colour, linestyle=style, marker=".", markersize=3)
     axes.set_ylabel(label)
-    axes.set_ylim(bottom=0)
+    # Where charts share the axis, the next one's data must still fit.
+    axes.set_ylim(0, max(axes.get_ylim()[1], axes.dataLim.y1 * _HEADROOM))
 
 
 def _draw_latency(axes: Axes, story: RolloutStory, fraction: float) -> None:
