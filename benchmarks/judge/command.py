@@ -41,7 +41,7 @@ class Sizes:
     tuning_rollouts: int
 
 
-FULL = Sizes(40, 2000, 200, 60, 30, 20)
+FULL = Sizes(24, 2000, 200, 60, 20, 12)
 QUICK = Sizes(10, 40, 20, 5, 6, 4)
 
 
@@ -103,7 +103,7 @@ def _ours(sizes: Sizes, processes: int) -> list[dict[str, Any]]:
         for rate in scenario.rates:
             plain = scenario is AA and rate == 20.0
             # A look at 200 requests a second costs ten times the drawing: fewer of these.
-            count = sizes.target_rollouts if plain else max(sizes.rollouts // (4 if rate > 100 else 1), 1)
+            count = sizes.curve_rollouts if plain else max(sizes.rollouts // (4 if rate > 100 else 1), 1)
             rows.append(asdict(_measured(scenario, rate, None, count, processes)))
     return rows
 

@@ -25,6 +25,7 @@ class Compared:
     """What was counted in one cell in this epoch, on the canary and on its reference."""
 
     canary: Counts = field(default_factory=Counts)
+    """Without its bad events and levels."""
     reference: Counts = field(default_factory=Counts)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from statistics import fmean
 
+from ops.judge.cells import EVERY, opportunities
 from ops.judge.counting import Counts
 from ops.judge.evidence import Profile, e_of_rates, e_rates_below, e_values
-from ops.judge.gathering import EVERY, opportunities
 from ops.judge.model import EventEvidence, JudgeState, Sides
 from ops.rollout.plan import AnalysisPlan, EventPlan, Role
 from serving.contract import GRADED, OF_STREAMS, BadEvent

@@ -8,6 +8,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from ops.judge.cells import TWO_SIDED
 from ops.judge.counting import Cells, Counts, Difference
 from ops.judge.evidence import (
     Boundary,
@@ -23,7 +24,6 @@ from ops.judge.evidence import (
     steepness,
     worse_than,
 )
-from ops.judge.gathering import TWO_SIDED
 from ops.judge.imagining import CellTraffic, Imagined, Source, Traffic
 from ops.judge.judging import look
 from ops.judge.model import JudgeState, Situation
