@@ -23,6 +23,8 @@ SCHEMA = "gratefulgpt.benchmark.judge/2"
 SEED = 5_000_000
 """Evaluation's first; tuning's are others."""
 MARGINS = (1.02, 1.1, 1.15, 1.2, 1.3)
+NOISE_MARGINS = (1.15, 1.2)
+OF_NOISE = frozenset({"aa-noise-0.1", "x1.2-noise-0.1", "x1.5-noise-0.1", "x2-noise-0.1"})
 ON_THE_CURVE = (AA, NOISE_10, NOISE_20, SLOW_12, SLOW_15, SLOW_2)
 OF_TARGETS = frozenset({"aa", "x1.2", "x1.5", "x2", "stable-aa", "stable-x1.2", "stable-x1.5", "stable-x2", "cold"})
 """Measured with the narrow margin too: the issue's targets are stated for alike replicas."""
@@ -48,7 +50,7 @@ QUICK = Sizes(10, 40, 20, 5, 6, 4)
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judge", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rollouts of each kind: two minutes on two cores")
-    parser.add_argument("--only", default="", help="parts to run, of targets,ours,curve,peers,cost (default all)")
+    parser.add_argument("--only", default="", help="parts to run, of targets,ours,curve,noise,peers,cost (default all)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-judge.json"), help="the JSON result")
     parser.add_argument("--pictures", type=Path, help="a folder for the pictures; none without it")
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         result["sizes"][part] = asdict(sizes)
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(our_table([Row(**one) for part in ("targets", "ours", "curve") for one in result.get(part, [])]))
+    print(our_table([Row(**one) for part in ("targets", "noise", "ours", "curve") for one in result.get(part, [])]))
     print(peer_table(result.get("peers", {})))
     if given.pictures:
         draw(result, given.pictures)
@@ -116,6 +118,16 @@ def _curve(sizes: Sizes, processes: int) -> list[dict[str, Any]]:
     ]
 
 
+def _noise(sizes: Sizes, processes: int) -> list[dict[str, Any]]:
+    """Around the margin at which replica noise of 0.1 is allowed for, and what power is left there."""
+    rows = []
+    for margin in NOISE_MARGINS:
+        for scenario in (one for one in SCENARIOS if one.key in OF_NOISE):
+            count = sizes.target_rollouts * 2 if scenario is NOISE_10 else sizes.curve_rollouts
+            rows.append(asdict(_measured(scenario, 20.0, margin, count, processes)))
+    return rows
+
+
 def _peers(sizes: Sizes, processes: int) -> dict[str, Any]:
     points = tuning.curve(sizes.tuning_rollouts, processes)
     rows = []
@@ -146,4 +158,4 @@ def _cost(sizes: Sizes, processes: int) -> dict[str, Any]:
     return asdict(look_cost())
 
 
-PARTS = {"targets": _targets, "ours": _ours, "curve": _curve, "peers": _peers, "cost": _cost}
+PARTS = {"targets": _targets, "ours": _ours, "curve": _curve, "noise": _noise, "peers": _peers, "cost": _cost}

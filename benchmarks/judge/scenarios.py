@@ -76,6 +76,7 @@ SCENARIOS = (
     Scenario("stable-x1.2", "1.2 times, against stable", False, Imagined(slower=1.2), stable=True),
     Scenario("stable-x1.5", "1.5 times, against stable", False, Imagined(slower=1.5), stable=True),
     Scenario("stable-x2", "2 times, against stable", False, Imagined(slower=2.0), stable=True),
+    Scenario("x1.2-noise-0.1", "1.2 times, replica noise 0.1", False, Imagined(slower=1.2), _like(replica_sigma=0.1)),
     Scenario("x1.5-noise-0.1", "1.5 times, replica noise 0.1", False, Imagined(slower=1.5), _like(replica_sigma=0.1)),
     Scenario("x2-noise-0.1", "2 times, replica noise 0.1", False, Imagined(slower=2.0), _like(replica_sigma=0.1)),
     Scenario("x2-restart", "2 times, gateway restarts twice", False, Imagined(slower=2.0), restarts=(10.0, 25.0)),
