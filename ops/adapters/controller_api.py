@@ -47,6 +47,7 @@ log = structlog.get_logger("controller_api")
 class _Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: str
     tier: str | None = None
+    accept_blind_spots: bool = False
 
 
 class _Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +72,7 @@ class _Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def controller_app(controller: Controller, operations: Operations, admin_key: str) -> web.Application:
     """The API as an application; its routes are the table below."""
     api = _Api(controller, operations)
-    app = web.Application(
-        client_max_size=BODY_BYTES_MAX, middlewares=[_errors, _guard(admin_key), _once(controller)]
-    )
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors, _guard(admin_key), _once(controller)])
     app.add_routes(
         [
             web.get("/health", api.health),
@@ -94,6 +93,8 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
             web.get("/v1/journal", api.decisions),
             web.get("/v1/tiers", api.tiers),
             web.get("/v1/tiers/{tier}/verdict", api.tier_verdict),
+            web.get("/v1/tiers/{tier}/traffic", api.traffic),
+            web.get("/v1/tiers/{tier}/calibration", api.calibration),
             web.post("/v1/tiers/{tier}/rollback", api.roll_back_tier),
             web.get("/v1/freezes", api.freezes),
             web.put("/v1/freezes/{tier}", api.freeze),
@@ -142,7 +143,8 @@ class _Api:
 
     async def start(self, request: web.Request) -> web.Response:
         body = await _body(request, _Start)
-        return _json(await self._operations.start(body.release, body.tier, _actor(request)), 201)
+        started = await self._operations.start(body.release, body.tier, _actor(request), body.accept_blind_spots)
+        return _json(started, 201)
 
     async def rollouts(self, request: web.Request) -> web.Response:
         count = _number(request, "count", 20, LINES_MAX)
@@ -186,6 +188,12 @@ class _Api:
 
     async def tiers(self, request: web.Request) -> web.Response:
         return _json({"tiers": await self._operations.tiers()})
+
+    async def traffic(self, request: web.Request) -> web.Response:
+        return _json(self._operations.traffic(request.match_info["tier"]))
+
+    async def calibration(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.calibration(request.match_info["tier"]))
 
     async def roll_back_tier(self, request: web.Request) -> web.Response:
         body = await _body(request, _Return)

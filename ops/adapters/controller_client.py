@@ -14,10 +14,12 @@ import msgspec
 import stamina
 from yarl import URL
 
+from ops.judge.metering import Metered
 from ops.quality.model import TranscriptStatus
 from ops.rollout.answering import Judgement
 from ops.rollout.observing import Checked
 from ops.rollout.operating import ReleaseRequest
+from ops.rollout.precautions import Calibration
 from ops.rollout.record import Release, Rollout
 from ops.rollout.recorded import RecordedLook
 from ops.store.decisions import Decision, Wanted
@@ -29,6 +31,8 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 30.0
 HASHING_SECONDS_MAX = 1800.0
 """For what reads a whole model: 140 GB at 100 MB/s, and some more."""
+FORESEEING_SECONDS_MAX = 300.0
+"""For what reads past rollouts and imagines many more."""
 _TRIES = 4
 
 
@@ -119,8 +123,9 @@ class ControllerClient:
     async def record_again(self, name: str) -> TranscriptStatus:
         return await self._call("POST", f"/v1/releases/{_part(name)}/record", TranscriptStatus, {})
 
-    async def start(self, release: str, tier: str | None) -> Rollout:
-        return await self._call("POST", "/v1/rollouts", Rollout, {"release": release, "tier": tier})
+    async def start(self, release: str, tier: str | None, accept_blind_spots: bool = False) -> Rollout:
+        body = {"release": release, "tier": tier, "accept_blind_spots": accept_blind_spots}
+        return await self._call("POST", "/v1/rollouts", Rollout, body, FORESEEING_SECONDS_MAX)
 
     async def rollouts(self, tier: str | None = None, count: int = 20) -> list[Rollout]:
         query = f"?count={count}" + (f"&tier={_part(tier)}" if tier else "")
@@ -151,6 +156,15 @@ class ControllerClient:
     async def judge_now(self, rollout_id: str, step: int | None = None) -> Judgement:
         query = "" if step is None else f"?step={step}"
         return await self._call("GET", f"/v1/rollouts/{_part(rollout_id)}/verdict{query}", Judgement)
+
+    async def traffic(self, tier: str) -> Metered:
+        """Of the last minutes."""
+        return await self._call("GET", f"/v1/tiers/{_part(tier)}/traffic", Metered)
+
+    async def calibration(self, tier: str) -> Calibration:
+        """Margins as the history has them."""
+        path = f"/v1/tiers/{_part(tier)}/calibration"
+        return await self._call("GET", path, Calibration, None, FORESEEING_SECONDS_MAX)
 
     async def tiers(self) -> dict[str, Loaded]:
         return (await self._call("GET", "/v1/tiers", _Tiers)).tiers

@@ -13,6 +13,7 @@ import typer
 
 from ops.cli.canary_afterwards import LastRolloutId
 from ops.cli.canary_afterwards import app as afterwards
+from ops.cli.canary_before import app as before
 from ops.cli.output import confirm, fail_usage, progress
 from ops.cli.rollout_access import (
     DEFAULT_RUN_DIR,
@@ -29,11 +30,10 @@ from ops.cli.rollout_access import (
 )
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(before)
 app.add_typer(afterwards)
 
-RolloutId = Annotated[
-    str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the tier's active one.")
-]
+RolloutId = Annotated[str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the tier's active one.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until it ends or waits for somebody.")]
 
 
@@ -41,16 +41,23 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until it e
 def start(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="The name of a release.")],
     tier: Annotated[str | None, typer.Option(help="The tier; by default the release's own.")] = None,
+    accept_blind_spots: Annotated[
+        bool, typer.Option("--accept-blind-spots", help="Even if it cannot detect what the spec demands.")
+    ] = False,
     watch: Watch = False,
     json: Json = False,
     run_dir: RunDir = DEFAULT_RUN_DIR,
     controller: ControllerUrl = None,
 ) -> None:
-    """Let a release go out, step by step, beside the stable one."""
+    """Let a release go out, step by step, beside the stable one.
+
+    Its margins come from the service's own history where that asks for larger ones than the spec's. It is refused where
+    the traffic is too little to detect what the spec demands ('ops canary plan' says what would do).
+    """
     from ops.cli.rollout_showing import follow, report
 
     access = find_controller(run_dir, controller)
-    rollout = ask(access, lambda client: client.start(release, tier))
+    rollout = ask(access, lambda client: client.start(release, tier, accept_blind_spots))
     if watch:
         follow(access, rollout.id, rollout.tier, json)
     report(rollout, json)

@@ -119,7 +119,7 @@ def e_values(profiles: Sequence[Profile], levels: int) -> list[float]:
     found = [1.0] * len(profiles)
     if seen:
         points = np.array([profiles[i].points for i in seen])
-        for i, e in zip(seen, _mixed(points, _log_weights(levels, points.shape[1])), strict=True):
+        for i, e in zip(seen, _mixed(points, log_weights(levels, points.shape[1])), strict=True):
             found[i] = e
     return found
 
@@ -176,7 +176,8 @@ def grown(profile: Profile, gained: Floats, fallen: Sequence[Fallen]) -> Profile
 
 
 @lru_cache(64)
-def _log_weights(levels: int, alternatives: int) -> Floats:
+def log_weights(levels: int, alternatives: int) -> Floats:
+    """The mixture's, as logarithms; ``levels`` is 1 for a yes/no event."""
     if levels == 1:
         return np.full(alternatives, -log(alternatives))
     each = alternatives // levels  # levels - 1 cuts and the shift, as many alternatives of each
@@ -184,9 +185,9 @@ def _log_weights(levels: int, alternatives: int) -> Floats:
     return np.concatenate([cuts, np.full(each, log(_SHIFT_WEIGHT / each))])
 
 
-def _mixed(logs: Floats, log_weights: Floats) -> list[float]:
+def _mixed(logs: Floats, weights: Floats) -> list[float]:
     """Row by row, the weighted mean of what ``logs`` are the logarithms of."""
-    weighted = logs + log_weights
+    weighted = logs + weights
     most = weighted.max(axis=1)
     means = most + np.log(np.exp(weighted - most[:, None]).sum(axis=1))
     found: list[float] = np.exp(np.minimum(means, _LOG_E_MAX)).tolist()
@@ -194,6 +195,18 @@ def _mixed(logs: Floats, log_weights: Floats) -> list[float]:
 
 
 # --- One rate against a bound -----------------------------------------------------------------------------------
+
+
+def rates_above(bounds: Floats) -> Floats:
+    """The alternatives to "at most the bound": bounds x alternatives. ``bounds``: a column."""
+    found: Floats = bounds + _FRACTIONS * (1 - bounds)
+    return found
+
+
+def rates_below(bounds: Floats) -> Floats:
+    """The alternatives to "at least the bound"."""
+    found: Floats = np.concatenate([np.zeros_like(bounds), _FRACTIONS * bounds], axis=1)
+    return found
 
 
 def above_bound(points: Sequence[float], bound: float, *, bad: int, total: int) -> tuple[float, ...]:
@@ -209,7 +222,7 @@ def above_bounds(
 ) -> list[tuple[float, ...]]:
     """The same for several events at once."""
     bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
-    rates = bound + _FRACTIONS * (1 - bound)
+    rates = rates_above(bound)
     good = np.array(total)[:, None] - fell
     before = np.array([one or _NO_POINTS for one in points])
     found = before + fell * np.log(rates / bound) + good * np.log((1 - rates) / (1 - bound))
@@ -222,7 +235,7 @@ def e_of_rate(points: Sequence[float]) -> float:
 
 
 def e_of_rates(points: Sequence[Sequence[float]]) -> list[float]:
-    return _mixed(np.array([one or _NO_POINTS for one in points]), _log_weights(1, len(_FRACTIONS)))
+    return _mixed(np.array([one or _NO_POINTS for one in points]), log_weights(1, len(_FRACTIONS)))
 
 
 def e_rate_below(bound: float, *, bad: int, total: int) -> float:
@@ -233,8 +246,8 @@ def e_rate_below(bound: float, *, bad: int, total: int) -> float:
 def e_rates_below(bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]) -> list[float]:
     """The same for several events at once."""
     bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
-    rates = np.concatenate([np.zeros_like(bound), _FRACTIONS * bound], axis=1)
+    rates = rates_below(bound)
     with np.errstate(divide="ignore"):
         of_bad = np.where(fell > 0, np.maximum(fell, 1) * np.log(rates / bound), 0.0)
     of_good = (np.array(total)[:, None] - fell) * np.log((1 - rates) / (1 - bound))
-    return _mixed(of_bad + of_good, _log_weights(1, rates.shape[1]))
+    return _mixed(of_bad + of_good, log_weights(1, rates.shape[1]))

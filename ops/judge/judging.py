@@ -18,7 +18,7 @@ from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import BadEvent
 
 _LATENCY_EVENTS = frozenset({BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS, BadEvent.OVER_TARGET})
-_DOUBT_E = 2.0
+DOUBT_E = 2.0
 """Evidence against the canary from which on it is not advanced. That of a canary that is no worse shrinks with time."""
 
 _OUTCOMES = {
@@ -88,7 +88,7 @@ def _advance_or_hold(
     able = [event for event in critical if event.observable and (now.reference or event.event in tolerated)]
     # While something still speaks against the canary its case is open, whatever speaks for it: a tail grown heavier
     # shows less than a shift, and would pass for "not so many times as slow" long before it is found.
-    waiting = [event for event in able if event.e_harmless < event.e_harmless_needed or event.e_worse >= _DOUBT_E]
+    waiting = [event for event in able if event.e_harmless < event.e_harmless_needed or event.e_worse >= DOUBT_E]
     patient = now.seconds_in_step >= now.step_seconds_min
     enough = state.canary_step.assigned >= plan.requests_per_step_min
     return Decision.ADVANCE if patient and enough and not waiting else Decision.HOLD

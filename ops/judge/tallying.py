@@ -33,7 +33,7 @@ class Tally:
     """By arm, what becomes certain: when, and which kind in which cell."""
 
     def __post_init__(self) -> None:
-        found = [_levels_of(self.traffic, cell, self.quantiles) for cell in self.traffic.cells]
+        found = [levels_of(self.traffic, cell, self.quantiles) for cell in self.traffic.cells]
         self._cuts = {event: np.array([levels[event] for levels in found]) for event in _GRADED}
         self.levels: dict[str, dict[str, Levels]] = {}
         for cell, levels in zip(self.traffic.cells, found, strict=True):
@@ -122,7 +122,7 @@ class Tally:
         return (when, code) if mask is None else (when[mask], code[mask])
 
 
-def _levels_of(traffic: Traffic, cell: CellTraffic, quantiles: Sequence[float]) -> Levels:
+def levels_of(traffic: Traffic, cell: CellTraffic, quantiles: Sequence[float]) -> Levels:
     """Where stable's quantiles lie over a long time. The sum of first token and tokens is taken for log-normal, with
     its own mean and variance (Fenton & Wilkinson 1960)."""
     load = traffic.load_sigma**2

@@ -24,8 +24,12 @@ def start(
     now: float,
     actor: str,
     frozen: str | None,
+    foreseen: dict[str, object] | None = None,
 ) -> Decided:
-    """A new rollout of ``release``: a canary, or straight to stable on a tier that serves nothing yet."""
+    """A new rollout of ``release``: a canary, or straight to stable on a tier that serves nothing yet.
+
+    ``foreseen`` goes into the journal: why its margins are what they are, and what it can detect.
+    """
     _require_none_active(active)
     if frozen is not None:
         raise CommandRefused(f"releases are frozen: {frozen}; lift it with 'ops freeze off'")
@@ -43,7 +47,8 @@ def start(
         step=0 if tier.stable else len(plan.steps) - 1,
         baseline_release=tier.stable.release if tier.stable else None,
     )
-    return Decided(tier, rollout, (_started(rollout, f"{rollout.strategy.value} rollout of {release.name}"),))
+    entry = _started(rollout, f"{rollout.strategy.value} rollout of {release.name}")
+    return Decided(tier, rollout, (replace(entry, payload={**entry.payload, **(foreseen or {})}),))
 
 
 def return_to(

@@ -27,6 +27,7 @@ from ops.rollout.record import Release, Rollout
 from ops.rollout.recording import Recorded, Recorder, RecordingPlan
 from ops.rollout.replicas import Replicas, ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import State
+from ops.rollout.traffic import Traffic
 from ops.rollout.workers import Worker, WorkersSeen, see_workers
 from ops.store.database import Database
 from ops.store.errors import LostLeadership, StoreError
@@ -123,6 +124,8 @@ class Controller:
         """Unix seconds of each tier's last tick that went through."""
         self.trouble: str | None = None
         """Why the last tick failed, or None."""
+        self.traffic = Traffic()
+        """Of all tiers, while it leads."""
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -155,6 +158,7 @@ class Controller:
             while await leadership.alive():
                 started = time.monotonic()
                 seen = await see_workers(self.around.workers, self.around.counters)
+                self.traffic.read(seen.snapshots, started)
                 for tier in self.around.tiers:
                     try:
                         await self._tick(tier, leadership, seen, checks[tier])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ops.judge.metering import Metered
 from ops.quality.model import TranscriptState, TranscriptStatus
 from ops.rollout import commanding
 from ops.rollout.answering import Judgement, answer
@@ -17,6 +18,7 @@ from ops.rollout.controlling import Controller
 from ops.rollout.decided import Decided
 from ops.rollout.observing import Checked, Observation
 from ops.rollout.plan import RolloutPlan
+from ops.rollout.precautions import Calibration, Precautions
 from ops.rollout.record import Release, Rollout
 from ops.rollout.workers import see_workers
 from ops.store.errors import LostLeadership, NotFound
@@ -24,6 +26,7 @@ from ops.store.freezes import freeze, lift_freeze
 from ops.store.releases import add_release, get_release, list_releases
 from ops.store.rollouts import Loaded, get_rollout, list_rollouts, load, save
 from ops.store.transcripts import record_again, transcript_statuses
+from ops.verdict import Outcome
 
 ENGINES = ("simulated", "vllm")
 
@@ -64,6 +67,7 @@ class Operations:
         self._registrar = registrar
         self._plan_now = plan_now
         self._plan_known_good = plan_known_good
+        self._precautions = Precautions(self._database)
 
     # --- Releases -----------------------------------------------------------------------------------------------
 
@@ -100,11 +104,12 @@ class Operations:
 
     # --- Rollouts -----------------------------------------------------------------------------------------------
 
-    async def start(self, release_name: str, tier: str | None, actor: str) -> Rollout:
+    async def start(self, release_name: str, tier: str | None, actor: str, accept_blind_spots: bool = False) -> Rollout:
+        """Raises CommandRefused; for a plan that cannot detect what the spec demands, too, unless that is accepted."""
         release = await get_release(self._database, release_name)
         tier = tier or release.tier
         self._require_tier(tier)
-        plan = self._plan_now(tier)
+        plan, foreseen = await self._foreseen(tier, self._plan_now(tier), accept_blind_spots)
 
         def begin(loaded: Loaded, now: float) -> Decided:
             return commanding.start(
@@ -116,9 +121,30 @@ class Operations:
                 now=now,
                 actor=actor,
                 frozen=loaded.frozen,
+                foreseen=foreseen,
             )
 
         return await self._carry_out(tier, begin)
+
+    async def calibration(self, tier: str) -> Calibration:
+        """Margins as the history has them. Raises NotFound, CommandRefused."""
+        return await self._precautions.calibration(tier, self._plan_now(tier), self.traffic(tier))
+
+    async def _foreseen(
+        self, tier: str, plan: RolloutPlan, accept_blind_spots: bool
+    ) -> tuple[RolloutPlan, dict[str, object]]:
+        """The plan with its margins, and what the journal is to say of it. Nothing is foreseen of a direct rollout."""
+        loaded = await load(self._database, tier)
+        if loaded.tier.stable is None or loaded.active is not None or loaded.frozen is not None:
+            return plan, {}
+        found = await self._precautions.precaution(tier, plan, self.traffic(tier))
+        if found.verdict.outcome is Outcome.FAIL and not accept_blind_spots:
+            raise CommandRefused(
+                f"at this traffic it cannot detect what the spec demands: {found.words}; 'ops canary plan' says what "
+                "would mend it, and --accept-blind-spots starts it all the same"
+            )
+        accepted = found.verdict.outcome is Outcome.FAIL
+        return found.plan, {**found.payload, **({"accepted_blind_spots": True} if accepted else {})}
 
     async def command(self, rollout_id: str, command: str, actor: str, reason: str) -> Rollout:
         """``pause``, ``resume``, ``promote`` or ``rollback``. Raises CommandRefused, NotFound."""
@@ -204,6 +230,11 @@ class Operations:
         names = self._controller.around.tiers
         found = await asyncio.gather(*(load(self._database, tier) for tier in names))
         return dict(zip(names, found, strict=True))
+
+    def traffic(self, tier: str) -> Metered:
+        """Of the last minutes. Raises NotFound, CommandRefused."""
+        self._require_tier(tier)
+        return self._controller.traffic.of(tier, self._plan_now(tier).analysis.level_history_min)
 
     async def freeze(self, tier: str, reason: str, actor: str) -> None:
         self._require_tier(tier)

@@ -22,6 +22,23 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
+class MarginSource:
+    """Why a margin is not the spec's: how much replicas of one release were seen to differ."""
+
+    spec_margin: float
+    noise_sigma: float
+    """Of the logarithm, of one replica."""
+    noise_sigma_high: float
+    """The upper end of its 90 % interval, from which the margin follows."""
+    noise_seconds: float
+    """After this a replica's mood has forgotten 63 %."""
+    blocks: int
+    rollouts: int
+    capped: bool
+    """The noise asks for more than harm allows: good releases will be rolled back more often than promised."""
+
+
+@dataclass(frozen=True)
 class EventPlan:
     event: BadEvent
     role: Role
@@ -34,6 +51,37 @@ class EventPlan:
     """... that the canary's rate of the event is below this."""
     budget_rate: float | None = None
     """The canary is rolled back if its rate alone is shown to exceed this."""
+    margin_source: MarginSource | None = None
+    """None: the spec's."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A bad release that must be caught."""
+
+    slower: float = 1.0
+    """Times as slow as the reference."""
+    failed_from: float = 0.0
+    """The rate at which all arms fail, and ..."""
+    failed_to: float = 0.0
+    """... that of the canary; 0 for both: as the traffic does."""
+    canary_requests_max: int | None = None
+    """Within which; None: before the rollout ends or pauses."""
+
+
+@dataclass(frozen=True)
+class DetectionPlan:
+    power: float = 0.9
+    demands: tuple[Demand, ...] = ()
+    traffic_seconds_min: float = 0.0
+
+
+@dataclass(frozen=True)
+class CalibrationPlan:
+    block_seconds: float
+    blocks_min: int
+    rollouts_max: int
+    harm_part_max: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +98,8 @@ class AnalysisPlan:
     prompt_groups: int
     """How many lengths of prompts the strata tell apart."""
     events: tuple[EventPlan, ...]
+    detection: DetectionPlan = DetectionPlan()
+    calibration: CalibrationPlan | None = None
 
     @property
     def critical(self) -> tuple[EventPlan, ...]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from ops.rollout.plan import (
     JUDGE_VERSION,
     AnalysisPlan,
+    CalibrationPlan,
     DamagePlan,
+    Demand,
+    DetectionPlan,
     EventPlan,
     LikelihoodPlan,
     Pace,
@@ -63,7 +66,7 @@ def quality_plan(spec: Spec) -> QualityPlan:
 
 
 def _analysis(spec: Spec) -> AnalysisPlan:
-    values = spec.rollout.analysis.model_dump(exclude={"events"})
+    values = spec.rollout.analysis.model_dump(exclude={"events", "detection", "calibration"})
     events = (
         EventPlan(
             event=event,
@@ -75,4 +78,24 @@ def _analysis(spec: Spec) -> AnalysisPlan:
         )
         for event, rule in spec.rollout.analysis.events.items()
     )
-    return AnalysisPlan(**values, prompt_groups=len(spec.measuring.strata.prompt_chars) + 1, events=tuple(events))
+    return AnalysisPlan(
+        **values,
+        prompt_groups=len(spec.measuring.strata.prompt_chars) + 1,
+        events=tuple(events),
+        detection=_detection(spec),
+        calibration=CalibrationPlan(**spec.rollout.analysis.calibration.model_dump()),
+    )
+
+
+def _detection(spec: Spec) -> DetectionPlan:
+    rule = spec.rollout.analysis.detection
+    slower = (Demand(slower=one.times, canary_requests_max=one.canary_requests_max) for one in rule.slower)
+    errors = (
+        Demand(
+            failed_from=one.from_percent / 100,
+            failed_to=one.to_percent / 100,
+            canary_requests_max=one.canary_requests_max,
+        )
+        for one in rule.errors
+    )
+    return DetectionPlan(rule.power, (*slower, *errors), rule.traffic_seconds_min)

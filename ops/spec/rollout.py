@@ -85,6 +85,45 @@ class EventRule(Part):
         return self.budget_rate if self.budget_burn is None else self.budget_burn * error_rate_percent_max / 100
 
 
+class SlowerRelease(Part):
+    times: Annotated[float, Field(gt=1, le=100)]
+    """How many times as slow as stable."""
+    canary_requests_max: Count | None = None
+    """Within which it must be rolled back; if none is given, before the rollout ends or pauses."""
+
+
+class FailingRelease(Part):
+    from_percent: Annotated[float, Field(gt=0, lt=50)]
+    """Of requests that fail on every arm."""
+    to_percent: Annotated[float, Field(gt=0, le=100)]
+    """Of those that fail on the canary."""
+    canary_requests_max: Count | None = None
+
+
+class Detection(Part):
+    """What a plan must be able to see at the traffic that there is."""
+
+    power: Annotated[float, Field(ge=0.5, lt=1)]
+    """The part of such releases that must be rolled back."""
+    slower: Annotated[tuple[SlowerRelease, ...], Field(max_length=10)]
+    errors: Annotated[tuple[FailingRelease, ...], Field(max_length=10)]
+    traffic_seconds_min: Seconds
+    """Traffic measured for a shorter time tells nothing."""
+
+
+class Calibration(Part):
+    """How the margins of graded events follow from how much replicas of one release differ."""
+
+    block_seconds: Seconds
+    """The stretch of time in which two arms are compared."""
+    blocks_min: Count
+    """With fewer, the events' own margins hold."""
+    rollouts_max: Annotated[int, Field(ge=1, le=1000)]
+    """The newest of the tier that are read."""
+    harm_part_max: Annotated[float, Field(gt=0, lt=1)]
+    """A calibrated margin goes at most this part of the way from 1 to harm, as logarithms."""
+
+
 class Analysis(Part):
     """Both error rates are for a whole rollout, at any number of looks."""
 
@@ -101,6 +140,8 @@ class Analysis(Part):
     """Of the canary."""
     samples_age_seconds_max: Seconds
     """Older counters make a look blind."""
+    detection: Detection
+    calibration: Calibration
     events: Mapping[Event, EventRule]
 
 

@@ -45,6 +45,21 @@ async def read_recorded(database: Database, rollout_id: str, after: int, count: 
         return [_recorded(row) for row in await cursor.fetchall()]
 
 
+async def read_told_every(database: Database, rollout_id: str, seconds: float, count: int) -> list[Told]:
+    """What the judge was told at the first look of each ``seconds`` of the rollout, in order, ``count`` at most.
+
+    Raises StoreError for one that is not understood.
+    """
+    async with database.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT told, snapshots FROM looks WHERE number IN (SELECT min(number) FROM looks "
+            "WHERE rollout = %s AND told IS NOT NULL GROUP BY floor(at / %s::float8)) "
+            "AND rollout = %s ORDER BY number LIMIT %s",
+            (rollout_id, seconds, rollout_id, count),
+        )
+        return [from_json({**of, "snapshots": snapshots}, Told) for of, snapshots in await cursor.fetchall() if of]
+
+
 def _recorded(row: tuple[Any, ...]) -> RecordedLook:
     rollout, number, at, step, look, of, snapshots, digest = row
     told = from_json({**of, "snapshots": snapshots}, Told) if of else None

@@ -11,12 +11,15 @@ from serving.contract import WEIGHT_TOTAL, BadEvent
 
 STEPS = ("rollout", "strategies", "canary", "steps_percent")
 EVENTS = ("rollout", "analysis", "events")
+DETECTION = ("rollout", "analysis", "detection")
+_OF_TIME = (BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS)
 
 
 def rollout_contradictions(draft: Draft) -> Iterator[Finding]:
     yield from _steps(draft)
     yield from rising(draft, ("rollout", "analysis", "level_quantiles"))
     yield from _events(draft)
+    yield from _detection(draft)
     rolling = ("rollout", "strategies", "rolling")
     if draft.number(*rolling, "surge_percent") == 0 == draft.number(*rolling, "unavailable_percent"):
         why = "nothing may be added and nothing taken away, so nothing can move"
@@ -84,3 +87,18 @@ def _events(draft: Draft) -> Iterator[Finding]:
     roles = [draft.text(*EVENTS, name, "role") for name in names]
     if None not in roles and "critical" not in roles:
         yield Finding(EVENTS, "no event is critical, so nothing could stop a bad release", expected="at least one")
+
+
+def _detection(draft: Draft) -> Iterator[Finding]:
+    """A release that the margins call no worse cannot be demanded to be rolled back."""
+    rules = ((*EVENTS, event) for event in _OF_TIME if draft.text(*EVENTS, event, "role") == "critical")
+    margins = [margin for rule in rules if (margin := draft.number(*rule, "margin")) is not None]
+    for i in draft.indices(*DETECTION, "slower"):
+        place = (*DETECTION, "slower", i, "times")
+        times = draft.number(*place)
+        if times is not None and margins and times <= min(margins):
+            expected = f"more than the least margin of what is critical, {figure(min(margins))}"
+            yield Finding(place, "within the margin of no worse, so never rolled back", figure(times), expected)
+    for i in draft.indices(*DETECTION, "errors"):
+        at = (*DETECTION, "errors", i)
+        yield from above(draft, (*at, "to_percent"), (*at, "from_percent"), "no more errors than before")

@@ -1,0 +1,125 @@
+"""The traffic that there is, from the gateway's counters: what an imagined rollout is imagined on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log, sqrt
+
+from ops.judge.imagining import CellTraffic, Traffic
+from ops.judge.levels import Counted, Measured, measured, quantile
+from serving.contract import FINE_BOUNDS, Arm, BadEvent, CounterCell, CounterSnapshot
+
+_LOW, _MIDDLE, _HIGH = 0.1587, 0.5, 0.8413
+"""One standard deviation below a normal's mean, the mean, one above."""
+_SPREAD_MIN, _SPREAD_MAX = 0.05, 2.0
+"""Of a logarithm: bounds that are 10 % apart tell no less, and orders of magnitude are no class of requests."""
+_LOAD_SIGMA_MAX = 0.3
+"""Nobody measures the load that all arms share; it is taken to be this, or half of the spread where that is less."""
+_FIRST_TOKEN_PART, _TOKENS_GUESS = 0.2, 100.0
+"""Of an answer's time, where nothing is streamed; of its length, where no engine tells it."""
+_FAILED_GUESS, _FAILED_GUESS_REQUESTS = 0.0005, 1000
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What the gateway's workers saw of one tier."""
+
+    seconds: float
+    """Between the first and the last reading."""
+    requests: int
+    """That arrived in between."""
+    traffic: Traffic | None
+    """None where no request arrived."""
+
+
+def metered(
+    older: Iterable[CounterSnapshot],
+    newer: Sequence[CounterSnapshot],
+    tier: str,
+    timeouts: Mapping[str, float],
+    spread_requests_min: int,
+) -> Metered:
+    """Rate and mix from the difference of two readings; spreads from all that was measured since the workers started.
+
+    A worker that was restarted in between counts from its start: the rate comes out too low, never too high.
+    ``timeouts``: seconds by task class. With fewer than ``spread_requests_min`` answers a class's spread is guessed.
+    """
+    before = {snapshot.worker: snapshot for snapshot in older}
+    seconds = min((one.at_unix_seconds - _since(before, one) for one in newer), default=0.0)
+    arrived: dict[str, int] = {}
+    for snapshot in newer:
+        base = before.get(snapshot.worker)
+        same = base is not None and base.instance == snapshot.instance
+        for sign, counted in ((1, snapshot.cells), (-1, base.cells if base and same else ())):
+            for cell in counted:
+                if cell.tier == tier:
+                    name = f"{cell.task_class}/{cell.stratum}"
+                    arrived[name] = arrived.get(name, 0) + sign * cell.assigned
+    arrived = {name: count for name, count in sorted(arrived.items()) if count > 0}
+    requests = sum(arrived.values())
+    if not requests or seconds <= 0:
+        return Metered(max(seconds, 0.0), requests, None)
+    history = measured(newer, tier, frozenset(Arm))
+    cells = tuple(_cell(name, count / requests, history, timeouts) for name, count in arrived.items())
+    spread = {event: _spread(history, event, spread_requests_min) for event in _DEFAULT_SPREAD}
+    load = min(_LOAD_SIGMA_MAX, min(spread[BadEvent.SLOW_FIRST_TOKEN], spread[BadEvent.SLOW_TOKENS]) / 2)
+    of_tier = [cell for snapshot in newer for cell in snapshot.cells if cell.tier == tier]
+    traffic = Traffic(
+        requests_per_second=requests / seconds,
+        cells=cells,
+        streamed_share=_streamed(of_tier),
+        first_token_sigma=sqrt(spread[BadEvent.SLOW_FIRST_TOKEN] ** 2 - load**2),
+        token_sigma=sqrt(spread[BadEvent.SLOW_TOKENS] ** 2 - load**2),
+        tokens_sigma=spread[BadEvent.OUTPUT_LENGTH],
+        load_sigma=load,
+        failed_rate=_failed(of_tier),
+    )
+    return Metered(seconds, requests, traffic)
+
+
+def _since(before: Mapping[str, CounterSnapshot], snapshot: CounterSnapshot) -> float:
+    base = before.get(snapshot.worker)
+    return base.at_unix_seconds if base else snapshot.at_unix_seconds
+
+
+_DEFAULT_SPREAD = {BadEvent.SLOW_FIRST_TOKEN: 0.6, BadEvent.SLOW_TOKENS: 0.35, BadEvent.OUTPUT_LENGTH: 0.35}
+"""As ``Traffic`` has them, its load included."""
+
+
+def _spread(history: Measured, event: BadEvent, requests_min: int) -> float:
+    """The standard deviation of the logarithm within a stratum, over those with answers enough."""
+    weighted, weight = 0.0, 0
+    for (_, stratum), counted in history.items():
+        counts = counted.get(event, ())
+        if stratum and sum(counts) >= requests_min:
+            low, high = (max(quantile(counts, FINE_BOUNDS[event], part), 1e-6) for part in (_LOW, _HIGH))
+            weighted, weight = weighted + sum(counts) * log(high / low) / 2, weight + sum(counts)
+    found = weighted / weight if weight else _DEFAULT_SPREAD[event]
+    return min(max(found, _SPREAD_MIN), _SPREAD_MAX)
+
+
+def _cell(name: str, share: float, history: Measured, timeouts: Mapping[str, float]) -> CellTraffic:
+    task_class, _, stratum = name.partition("/")
+    counted = history.get((task_class, stratum), {})
+    timeout = timeouts.get(task_class, 10.0)
+    whole = _median(counted, BadEvent.SLOW) or timeout / 4
+    first = _median(counted, BadEvent.SLOW_FIRST_TOKEN) or whole * _FIRST_TOKEN_PART
+    tokens = max(_median(counted, BadEvent.OUTPUT_LENGTH) or _TOKENS_GUESS, 2.0)
+    token = _median(counted, BadEvent.SLOW_TOKENS) or max(whole - first, whole / 10) / tokens
+    return CellTraffic(name, share, first, token, tokens, timeout)
+
+
+def _median(counted: Counted, event: BadEvent) -> float | None:
+    counts = counted.get(event, ())
+    return quantile(counts, FINE_BOUNDS[event], _MIDDLE) if sum(counts) else None
+
+
+def _streamed(cells: Sequence[CounterCell]) -> float:
+    assigned = sum(cell.assigned for cell in cells)
+    return sum(cell.streamed for cell in cells) / assigned if assigned else 0.0
+
+
+def _failed(cells: Sequence[CounterCell]) -> float:
+    bad = sum(cell.bad.get(BadEvent.FAILED, 0) for cell in cells) + _FAILED_GUESS * _FAILED_GUESS_REQUESTS
+    return min(bad / (sum(cell.assigned for cell in cells) + _FAILED_GUESS_REQUESTS), 0.5)
