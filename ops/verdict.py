@@ -51,6 +51,10 @@ class Verdict:
 _GRAVITY = (Outcome.FAIL, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASS)
 
 
+def graver(one: Outcome, other: Outcome) -> bool:
+    return _GRAVITY.index(one) < _GRAVITY.index(other)
+
+
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict over parts: passes only if every part does. No parts at all is invalid: nothing was looked at."""
     parts = list(verdicts)

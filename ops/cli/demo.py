@@ -66,6 +66,7 @@ async def _tell(engine: Literal["simulated", "vllm"], folder: Path, spec_path: P
     from ops.adapters.controller_client import ControllerClient
     from ops.adapters.spec_file import load_spec
     from ops.cli.demo_view import StoryView
+    from ops.demo.models import vllm_spec
     from ops.demo.telling import Stage, tell
     from ops.stack.options import StackOptions
     from ops.stack.running import stack
@@ -76,6 +77,8 @@ async def _tell(engine: Literal["simulated", "vllm"], folder: Path, spec_path: P
     if is_running(run_dir):  # before anything of the other story is touched
         raise AlreadyRunning(run_dir)
     cast = _cast(engine, folder)
+    if engine == "vllm":
+        spec_path = vllm_spec(spec_path, folder)
     options = StackOptions(run_dir, _ENVIRONMENT, spec_path, engine=engine, port=0, afresh=True)
     with StoryView() as view:
         view.say(f"{cast.stable.name} is stable, {cast.good.name} is good, {cast.bad.name} is bad: {cast.bad_because}")

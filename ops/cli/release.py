@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+TRANSCRIPT_SCHEMA = "gratefulgpt.release-transcript/1"
 VERIFY_SCHEMA = "gratefulgpt.release-verify/1"
 _DIGEST_SHOWN = 12
 
@@ -36,11 +37,17 @@ def add(
     ] = None,
     template_version: Annotated[str, typer.Option(help="Which prompts go with it.")] = "v1",
     engine_version: Annotated[str, typer.Option(help="Which version of the engine it is meant for.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait for its reference transcript, which takes one start of it.")] = True,
     json: Json = False,
     run_dir: RunDir = DEFAULT_RUN_DIR,
     controller: ControllerUrl = None,
 ) -> None:
-    """Register a release: each of its files is hashed, and what was changed since is refused before it serves."""
+    """Register a release: each of its files is hashed, and what was changed since is refused before it serves.
+
+    It is run once, and what its model makes of fixed texts is recorded. Exit 1 if that failed: it is registered then,
+    and a rollout of it would be rolled back.
+    """
+    from ops.cli.release_transcript import exit_code, transcript_json, transcript_words, wait_for_transcript
     from ops.cli.rollout_json import RELEASE_SCHEMA, release_json
     from ops.rollout.operating import ReleaseRequest
 
@@ -58,10 +65,15 @@ def add(
         template_version=template_version,
     )
     release = ask(access, lambda client: client.add_release(request))
-    if json:
-        emit_json(RELEASE_SCHEMA, {"release": release_json(release)})
-    else:
+    if not json:
         print(f"release {release.name} for {release.tier}: {_size(release)}, digest {release.digest[:_DIGEST_SHOWN]}")
+    status = wait_for_transcript(access, name) if wait else ask(access, lambda client: client.transcript_status(name))
+    if json:
+        emit_json(RELEASE_SCHEMA, {"release": release_json(release), "transcript": transcript_json(status)})
+    else:
+        print(transcript_words(status))
+    if wait and (code := exit_code(status)):
+        raise typer.Exit(code)
 
 
 @app.command("list")
@@ -98,13 +110,16 @@ def list_(
 def show(
     name: Name, json: Json = False, run_dir: RunDir = DEFAULT_RUN_DIR, controller: ControllerUrl = None
 ) -> None:
-    """Show a release with its files and their digests."""
+    """Show a release with its files and their digests, and whether its reference transcript is there."""
+    from ops.cli.release_transcript import transcript_json, transcript_words
     from ops.cli.rollout_json import RELEASE_SCHEMA, release_json
     from ops.cli.rollout_words import moment, plain
 
-    release = ask(find_controller(run_dir, controller), lambda client: client.release(name))
+    access = find_controller(run_dir, controller)
+    release = ask(access, lambda client: client.release(name))
+    status = ask(access, lambda client: client.transcript_status(name))
     if json:
-        emit_json(RELEASE_SCHEMA, {"release": release_json(release)})
+        emit_json(RELEASE_SCHEMA, {"release": release_json(release), "transcript": transcript_json(status)})
         return
     facts = (
         ("tier", release.tier),
@@ -113,11 +128,30 @@ def show(
         ("prompts", release.template_version),
         ("model", release.model_path),
         ("digest", release.digest),
+        ("transcript", plain(transcript_words(status))),
         ("added", f"{moment(release.created_at)} by {plain(release.created_by)}"),
     )
     emit_table(f"release {release.name}", ("field", "value"), facts)
     files = [(file.path, file.sha256, file.size_bytes) for file in release.files]
     emit_table(_size(release), ("path", "sha256", "bytes"), files)
+
+
+@app.command()
+def record(
+    name: Name, json: Json = False, run_dir: RunDir = DEFAULT_RUN_DIR, controller: ControllerUrl = None
+) -> None:
+    """Record a release's reference transcript anew: after an upgrade of the engine, say. Exit 0 once it is there."""
+    from ops.cli.release_transcript import exit_code, transcript_json, transcript_words, wait_for_transcript
+
+    access = find_controller(run_dir, controller)
+    ask(access, lambda client: client.record_again(name))
+    status = wait_for_transcript(access, name)
+    if json:
+        emit_json(TRANSCRIPT_SCHEMA, {"release": name, "transcript": transcript_json(status)})
+    else:
+        print(transcript_words(status))
+    if code := exit_code(status):
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ops.cli.rollout_outcome import end_verdict
 from ops.cli.rollout_words import weights
 from ops.judge.model import EventEvidence
+from ops.rollout.assessing import awaits_transcript
 from ops.rollout.record import Release, Rollout
 from ops.store.rollouts import JournalLine, LookLine
 
@@ -61,6 +62,15 @@ def rollout_json(rollout: Rollout) -> dict[str, object]:
         "needs_resume": rollout.needs_resume,
         "blind_since_unix_seconds": rollout.blind_since,
         "looks": rollout.looks,
+        "awaits_transcript": awaits_transcript(rollout),
+        "quality": {
+            name: {
+                "at_unix_seconds": found.at,
+                "damage": found.damage.to_json(),
+                "likelihood": found.likelihood.to_json(),
+            }
+            for name, found in rollout.quality.items()
+        },
         "spec_digest": plan.spec_digest,
         "judge_version": plan.judge_version,
         "environment": plan.environment,

@@ -18,10 +18,12 @@ from ops.cli.rollout_glyphs import ARM_STYLES, ASCII, UNICODE, Glyphs, weight_ce
 from ops.cli.rollout_waiting import reference, step_seconds_min, waits_for
 from ops.cli.rollout_words import duration, percent, plain, state_words, weights
 from ops.judge.model import Decision, Look
+from ops.rollout.assessing import awaits_transcript, last_findings
 from ops.rollout.plan import Role
 from ops.rollout.record import Rollout, Strategy
 from ops.rollout.states import ENDED, State
 from ops.store.rollouts import LookLine
+from ops.verdict import Outcome
 
 WIDTH_MAX = 100
 """Columns; wider lines are hard to read."""
@@ -182,6 +184,15 @@ def _why(rollout: Rollout, look: Look | None, now: float) -> RenderableType:
         if look.decision is Decision.BLIND:
             for item in look.verdict.evidence[:_REASONS_SHOWN_MAX]:
                 table.add_row("", Text(plain(item.text)))
+    if awaits_transcript(rollout):
+        table.add_row("waits for", Text("its reference transcript ('ops release show' says how far it is)"))
+    for judgement, role, replica, verdict in last_findings(rollout):
+        if verdict.outcome is Outcome.PASS:
+            table.add_row(judgement, Text("pass", style="green"))
+        else:
+            words = "; ".join(item.text for item in verdict.evidence)
+            decides = "" if role is Role.CRITICAL else ", watched only"
+            table.add_row(judgement, Text(plain(f"{verdict.outcome.value} on {replica}{decides}: {words}")))
     if waiting := waits_for(rollout, look, now):
         table.add_row("waits for", Text("; ".join(waiting)))
     if rollout.needs_resume:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from ops.rollout.operating import ReleaseRequest
@@ -48,3 +51,16 @@ def vllm_cast(tier: str) -> Cast:
         raise ModelsMissing(f"{', '.join(missing)} not there: build them with 'make tiny-model'")
     stable, good, bad = (ReleaseRequest(folder.name, tier, "vllm", str(folder.resolve())) for folder in folders)
     return Cast(stable, good, bad, bad_because="its weights are damaged: it answers with nothing")
+
+
+def vllm_spec(spec: Path, folder: Path) -> Path:
+    """A copy of the spec in ``folder``, beside it texts that the tiny models can read: they know no concerts, only the
+    manual that they were trained on, and held-out texts of another domain would say nothing of them."""
+    copy = folder / "spec.yaml"
+    shutil.copyfile(spec, copy)
+    wanted = re.search(r"^    texts: *([a-z0-9_-]+)", spec.read_text("utf-8"), re.MULTILINE)
+    home = folder / "quality"
+    home.mkdir(exist_ok=True)
+    texts = (files("ops.quality") / "texts" / "manual.json").read_text("utf-8")
+    (home / f"{wanted[1] if wanted else 'concerts'}.json").write_text(texts, "utf-8")
+    return copy

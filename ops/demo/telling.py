@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.adapters.controller_client import ControllerClient, ControllerUnavailable
 from ops.demo.load import Load, LoadNow
 from ops.demo.models import Cast
+from ops.quality.model import TranscriptState
 from ops.report.rollout_story import RolloutStory
 from ops.rollout.record import Rollout
 from ops.rollout.states import ENDED, State
 from ops.store.rollouts import JournalLine, LookLine
 
 _POLL_SECONDS = 0.5
+_RECORDING_SECONDS_MAX = 900.0
+"""For three releases; a tiny model on vLLM starts in a minute or more."""
 
 
 class StoryError(Exception):
@@ -68,10 +71,28 @@ class Stage:
     """For the samples."""
 
 
+async def _recorded(client: ControllerClient, names: Sequence[str]) -> None:
+    """Waits for the releases' reference transcripts: an engine that starts meanwhile would take time from those judged.
+    Raises StoryError."""
+    deadline = time.monotonic() + _RECORDING_SECONDS_MAX
+    waiting = set(names)
+    while waiting:
+        for name in sorted(waiting):
+            status = await client.transcript_status(name)
+            if status.state is TranscriptState.FAILED:
+                raise StoryError(f"the reference transcript of {name} could not be recorded: {status.reason}")
+            if status.state is not TranscriptState.PENDING:
+                waiting.discard(name)
+        if waiting and time.monotonic() > deadline:
+            raise StoryError(f"no reference transcript of {', '.join(sorted(waiting))} in {_RECORDING_SECONDS_MAX:g} s")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
 async def tell(client: ControllerClient, stage: Stage, cast: Cast, pacing: Pacing, show: Show) -> Told:
     """Raises StoryError, ControllerError, LoadError."""
     for request in (cast.stable, cast.good, cast.bad):
         await client.add_release(request)
+    await _recorded(client, [request.name for request in (cast.stable, cast.good, cast.bad)])
     first = await _follow(client, cast.stable.name, stage.tier, pacing, None, "First release", show)
     if first.rollout.state is not State.PROMOTED:
         raise StoryError(f"the first release did not become stable: {first.rollout.reason}")

@@ -36,7 +36,14 @@ def judge_likelihood(
     if len(differences) < wanted:
         words = f"only {len(differences)} passages can be compared, {wanted} are wanted"
         return _answer(Outcome.INCONCLUSIVE, words, {"passages": len(differences), "passages_min": wanted})
-    return _compared(differences, fmean(theirs[name] for name in mine if name in theirs), plan)
+    stable_mean = fmean(theirs[name] for name in mine if name in theirs)
+    if -stable_mean > plan.stable_nats_per_char_max:
+        words = (
+            f"{stable.release} itself finds the passages no likelier than {stable_mean:.3f} nats per character: it "
+            f"does not read them (at least -{plan.stable_nats_per_char_max:g}); use texts of the models' domain"
+        )
+        return _answer(Outcome.INVALID, words, {"stable_nats_per_char": stable_mean})
+    return _compared(differences, stable_mean, plan)
 
 
 def _compared(differences: Sequence[float], stable_mean: float, plan: LikelihoodPlan) -> Verdict:

@@ -76,6 +76,8 @@ class TranscriptState(StrEnum):
     RECORDED = "recorded"
     FAILED = "failed"
     """It could not be recorded; the reason is there."""
+    OFF = "off"
+    """The spec judges nothing by it."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from ops.rollout.plan import QualityPlan, Role, Then
 from ops.rollout.record import ReplicaQuality, Rollout, Strategy
 from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.sharing import replicas_for
-from ops.rollout.states import JUDGED, Event
-from ops.verdict import Outcome, Verdict
+from ops.rollout.states import JUDGED, Event, State
+from ops.verdict import Outcome, Verdict, graver
 
 DAMAGE, LIKELIHOOD = "damage", "likelihood"
 RETRY_SECONDS = 5.0
@@ -150,6 +150,25 @@ def kept_waiting(so_far: Decided, seen: Observation, replicas: tuple[ReplicaSpec
     if rollout.served_step is None or then is Then.ROLLBACK:
         return so_far.rolled_back(seen.now, words)
     return so_far.moved(Event.PAUSE, seen.now, words, step=rollout.served_step)
+
+
+def last_findings(rollout: Rollout) -> tuple[tuple[str, Role, str, Verdict], ...]:
+    """For people: by judgement the worst of what was last found on the canary's replicas. Judgement, role, replica."""
+    quality = quality_of(rollout)
+    if quality is None:
+        return ()
+    found: dict[str, tuple[str, Role, str, Verdict]] = {}
+    for name, last in sorted(rollout.quality.items()):
+        for judgement, role, verdict in _by_role(last, quality):
+            worse = judgement not in found or graver(verdict.outcome, found[judgement][3].outcome)
+            if role is not Role.OFF and worse:
+                found[judgement] = (judgement, role, name, verdict)
+    return tuple(found.values())
+
+
+def awaits_transcript(rollout: Rollout) -> bool:
+    waiting = rollout.transcripts_at is None and not rollout.serves
+    return waiting and rollout.state is State.PREPARING and quality_of(rollout) is not None
 
 
 def serving_replicas(rollout: Rollout) -> tuple[ReplicaSpec, ...]:

@@ -92,9 +92,13 @@ class Operations:
 
     async def transcript_status(self, name: str) -> TranscriptStatus:
         """Where the recording of the release's reference transcript stands. Raises NotFound."""
-        await get_release(self._database, name)
-        found = await transcript_statuses(self._database, [name])
-        return found.get(name, TranscriptStatus(name, TranscriptState.PENDING, "not asked for yet"))
+        tier = (await get_release(self._database, name)).tier
+        found = (await transcript_statuses(self._database, [name])).get(name)
+        if found is None or found.state is TranscriptState.PENDING:
+            quality = self._plan_known_good(tier).quality
+            if quality is None or not quality.wanted:
+                return TranscriptStatus(name, TranscriptState.OFF)
+        return found or TranscriptStatus(name, TranscriptState.PENDING, "no rollout has asked for it yet")
 
     async def record_again(self, name: str) -> TranscriptStatus:
         """Raises NotFound."""

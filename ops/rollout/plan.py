@@ -126,6 +126,8 @@ class LikelihoodPlan:
     role: Role
     margin_share: float
     """Of stable's own log-likelihood per character."""
+    stable_nats_per_char_max: float
+    """A stable that finds the passages less likely than this does not read them: they say nothing of any model."""
     confidence: float
     passages_min: int
 

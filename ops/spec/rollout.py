@@ -167,6 +167,8 @@ class Likelihood(Part):
     role: Role
     margin_share: Rate
     """A canary whose log-likelihood per character is lower than stable's by up to this share of it is no worse."""
+    stable_nats_per_char_max: Nats
+    """Where stable itself finds the passages less likely than this, they are not of its domain and say nothing."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     """Of the one-sided bound on the mean difference, for rollback and for advancing alike."""
     passages_min: Annotated[int, Field(ge=8, le=1000)]

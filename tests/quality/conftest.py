@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ops.quality.model import Noise, Reading, Scored, Transcript
-from ops.rollout.plan import DamagePlan, LikelihoodPlan, Role
+from ops.rollout.plan import DamagePlan, Role
 
 MakeScored = Callable[..., tuple[Scored, ...]]
 
@@ -48,8 +48,3 @@ def make_reading() -> Callable[..., Reading]:
 @pytest.fixture
 def damage_plan() -> DamagePlan:
     return DamagePlan(Role.CRITICAL, 0.5, 0.05, noise_factor=4, token_tolerance_nats_max=1.0)
-
-
-@pytest.fixture
-def likelihood_plan() -> LikelihoodPlan:
-    return LikelihoodPlan(Role.CRITICAL, margin_share=0.05, confidence=0.99, passages_min=20)

@@ -14,7 +14,7 @@ from ops.quality.model import Noise, Scored, Transcript
 from ops.rollout.plan import LikelihoodPlan, Role
 from ops.verdict import Outcome
 
-PLAN = LikelihoodPlan(Role.CRITICAL, margin_share=0.05, confidence=0.99, passages_min=20)
+PLAN = LikelihoodPlan(Role.CRITICAL, margin_share=0.05, stable_nats_per_char_max=2.0, confidence=0.99, passages_min=20)
 PER_CHAR = -0.6
 CHARS = 100
 
@@ -94,3 +94,10 @@ def test_the_quantiles_of_students_t_are_those_of_the_tables(probability: float,
 
 def test_with_many_passages_it_is_the_normal_quantile() -> None:
     assert t_quantile(0.99, 10**6) == pytest.approx(NormalDist().inv_cdf(0.99), rel=1e-5)
+
+
+def test_passages_that_stable_does_not_read_say_nothing() -> None:
+    theirs, mine = [-2.9] * 25, [-2.6] * 25
+    found = judge_likelihood(passages(mine), "t", stable(theirs), PLAN)
+    assert found.outcome is Outcome.INVALID
+    assert "domain" in found.evidence[0].text

@@ -21,6 +21,10 @@ def test_the_texts_that_the_reference_spec_names_are_enough_for_it(tmp_path: Pat
     assert all(200 <= len(passage.text) <= 400 for passage in texts.passages)
 
 
+def test_the_tiny_models_have_texts_of_their_own_domain(tmp_path: Path) -> None:
+    assert len(load_texts("manual", tmp_path).passages) >= 20
+
+
 def test_a_file_beside_the_spec_goes_before_the_products(tmp_path: Path) -> None:
     (tmp_path / "quality").mkdir()
     mine = {"prompts": [{"name": "a", "text": "once"}], "passages": []}
