@@ -59,6 +59,8 @@ def _check_prompt_logprobs(request: CompletionRequest) -> None:
     count = request.prompt_logprobs
     if count is None:
         return
+    if isinstance(count, str):
+        raise parameter_error("`prompt_logprobs` must be an integer.", "prompt_logprobs")
     if request.stream and (count > 0 or count == -1):
         raise parameter_error("`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs")
     if count < -1:

@@ -90,7 +90,8 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: str | list[str | int | list[int]] | None = None
     logprobs: int | None = None
     echo: bool | None = False
-    prompt_logprobs: int | None = None
+    prompt_logprobs: int | str | None = None
+    """Text is not taken for a number here, as it is elsewhere."""
     suffix: str | None = None
 
 
