@@ -39,7 +39,9 @@ async def test_killed_in_every_phase_the_good_release_is_promoted(service: Any) 
 async def test_killed_while_it_rolls_back_the_bad_release_goes_back_all_the_same(service: Any) -> None:
     before = await service.stable()
     async with service.load() as load:
-        rollout = await service.start("killed-while-rolling-back", faults={"error_rate": 1.0})
+        rollout = await service.start("killed-while-rolling-back")
+        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.harm_canary(error_rate=1.0)
         await service.reaches(rollout, State.ROLLING_BACK)
         service.kill("controller")
         ended = await service.reaches(rollout, State.ROLLED_BACK)
