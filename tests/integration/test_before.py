@@ -1,4 +1,4 @@
-"""Before a release, on a whole stack: its own traffic measured, a start refused that could not detect what is demanded."""
+"""Before a release, on a whole stack: its traffic measured, a start refused that could not detect what is demanded."""
 
 from __future__ import annotations
 
