@@ -52,7 +52,8 @@ def _margins(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _trade_off(result: Mapping[str, Any], path: Path) -> None:
-    """Each setting of a peer on the service it was tuned on; hollow: with replica noise."""
+    """Each setting of a peer on the service it was tuned on (slow ones and one with errors); ours on the other service (the
+    slow ones)."""
     figure, axes = pyplot.subplots(figsize=(5.6, 3.8))
     for judge in ("Argo", "Flagger", "Kayenta"):
         points = [one for one in result["peers"]["curve"] if one["contender"]["judge"] == judge]
@@ -61,9 +62,9 @@ def _trade_off(result: Mapping[str, Any], path: Path) -> None:
     shares = _ours_found(result["curve"])
     axes.plot(
         [false for false, _ in shares], [found for _, found in shares], "s-", ms=4, color=_COLOURS["ours"],
-        label="ours, margins 1.02 to 1.5",
+        label="ours, margins 1.02 to 1.3",
     )  # fmt: skip
-    axes.set(xlabel="good releases rolled back, %", ylabel="of 1.2, 1.5 and 2 times as slow found, %")
+    axes.set(xlabel="good releases rolled back, %", ylabel="bad releases found, %")
     axes.legend(fontsize=7, loc="lower right")
     _save(figure, path)
 
