@@ -52,8 +52,7 @@ def _margins(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _trade_off(result: Mapping[str, Any], path: Path) -> None:
-    """Each setting of a peer on the service it was tuned on (slow ones and one with errors); ours on the other service (the
-    slow ones)."""
+    """Each setting of a peer on the service it was tuned on; ours on the other one (docs/judge.md)."""
     figure, axes = pyplot.subplots(figsize=(5.6, 3.8))
     for judge in ("Argo", "Flagger", "Kayenta"):
         points = [one for one in result["peers"]["curve"] if one["contender"]["judge"] == judge]
