@@ -75,6 +75,8 @@ class Gateway:
     reachable: bool = True
     counting: bool = True
     """False: it answers, but its counters cannot be read."""
+    wall_ahead_seconds: float = 0.0
+    """By how much its wall clock is wrong."""
     deaf: bool = False
     """True: it answers, but takes no table and no renewal."""
     now: float = 0.0
@@ -124,7 +126,7 @@ class Gateway:
             MeasuredCell(tier, arm, TASK_CLASS, STRATUM, {event: tuple(counts) for event, counts in found.items()})
             for (tier, arm), found in self.measured.items()
         )
-        return CounterSnapshot(self.name, self._instance, self.now, cells, measured)
+        return CounterSnapshot(self.name, self._instance, self.now + self.wall_ahead_seconds, cells, measured)
 
     async def put(self, table: RoutingTable) -> Ack:
         self._answer(deaf=self.deaf)

@@ -26,10 +26,11 @@ from ops.rollout.decided import Decided, Entry
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation, Probed
 from ops.rollout.plan import RolloutPlan
-from ops.rollout.record import Fleet, Release, Rollout, TierRecord
+from ops.rollout.record import Clock, Fleet, Release, Rollout, TierRecord
 from ops.rollout.recorded import RecordedLook
 from ops.rollout.replicas import ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import ENDED, State
+from ops.rollout.timing import on_clock
 from ops.rollout.workers import WorkersSeen, see_workers
 from ops.store.records import from_json
 from ops.verdict import Evidence, Outcome, Verdict
@@ -132,6 +133,9 @@ class World:
     probe: Probed = field(default_factory=lambda: Probed(True, "probed", SOUND, SOUND))
     frozen: str | None = None
     kill: Kill | None = None
+    wall_ahead_seconds: float = 0.0
+    """By how much the controller's wall clock is wrong. The journal here keeps the true time."""
+    boot: str = "this boot"
     source: CounterSource | None = None
     """Of the judge's counters; None: the workers."""
 
@@ -175,7 +179,7 @@ class World:
                 of,
                 plan or self.plan,
                 rollout_id=f"r{len(self.journal)}",
-                now=self.now,
+                now=self.wall,
                 actor="somebody",
                 frozen=self.frozen,
             )
@@ -183,7 +187,23 @@ class World:
 
     def command(self, act: Callable[[Decided], Decided]) -> None:
         """``act`` maps what is recorded to what is decided; a rollout that has ended is no longer there."""
-        self._save(act(Decided(self.tier, self.active)))
+        timed = on_clock(Decided(self.tier, self.active), self.wall, self._clock)
+        self._save(act(timed))
+
+    @property
+    def wall(self) -> float:
+        """Unix seconds, as the controller believes."""
+        return self.now + self.wall_ahead_seconds
+
+    @property
+    def _clock(self) -> Clock:
+        return Clock(self.boot, self.wall_ahead_seconds)
+
+    def put_clocks(self, seconds: float, *, workers: bool = True) -> None:
+        """Of the controller's machine, ahead or back; the workers' too if they run there."""
+        self.wall_ahead_seconds += seconds
+        for gateway in self.gateways if workers else ():
+            gateway.wall_ahead_seconds += seconds
 
     @property
     def active(self) -> Rollout | None:
@@ -257,7 +277,8 @@ class World:
         except ReplicasError:
             statuses = None
         seen = Observation(
-            now=self.now,
+            now=self.wall,
+            clock=self._clock,
             replicas=statuses,
             workers={name: state.tiers.get(TIER) for name, state in workers.states.items()},
             unreachable=workers.unreachable,

@@ -20,6 +20,7 @@ from ops.quality.model import Transcript
 from ops.rollout.acting import make_true
 from ops.rollout.assessing import probes_due
 from ops.rollout.checking import Checks
+from ops.rollout.clocks import read_clocks
 from ops.rollout.counted import CounterSource
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation, Probed, blind_probe
@@ -213,8 +214,10 @@ class Controller:
         except ReplicasError as e:
             log.warning("replicas_unseen", tier=tier, reason=str(e))
             statuses = None
+        now, clock = read_clocks()
         seen = Observation(
-            now=time.time(),
+            now=now,
+            clock=clock,
             replicas=statuses,
             workers={name: state.tiers.get(tier) for name, state in workers.states.items()},
             unreachable=workers.unreachable,

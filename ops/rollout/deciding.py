@@ -21,11 +21,13 @@ from ops.rollout.replicas import ReplicaSpec
 from ops.rollout.routing import serves_alone, table_in_force
 from ops.rollout.sharing import replicas_for
 from ops.rollout.states import ENDED, JUDGED, Event, State
+from ops.rollout.timing import on_clock
 from serving.contract import Arm, Levels, RouteState
 
 
 def decide(tier: TierRecord, rollout: Rollout | None, seen: Observation) -> Decided:
-    so_far = Decided(tier, rollout)
+    so_far = on_clock(Decided(tier, rollout), seen.now, seen.clock)
+    rollout = so_far.rollout
     if rollout and rollout.state not in ENDED:
         so_far = _suspended_by_workers(so_far, seen)
         so_far = probed(so_far, seen)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ops.quality.model import TranscriptStatus
+from ops.rollout.record import Clock
 from ops.rollout.replicas import ReplicaSpec, ReplicaStatus
 from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import Arm, CounterSnapshot, RouteState, RoutingTable, TierState
@@ -58,6 +59,8 @@ class Observation:
     """By replica: probes of its model that have ended since the last tick."""
     frozen: str | None = None
     """Why nothing may advance (a change freeze), or None."""
+    clock: Clock | None = None
+    """That ``now`` was read from. None: one that never jumps."""
 
     @property
     def worker_names(self) -> tuple[str, ...]:

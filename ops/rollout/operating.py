@@ -6,13 +6,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ops.judge.metering import Metered
 from ops.quality.model import TranscriptState, TranscriptStatus
 from ops.rollout import commanding
 from ops.rollout.answering import Judgement, answer
+from ops.rollout.clocks import read_clocks
 from ops.rollout.commanding import CommandRefused
 from ops.rollout.controlling import Controller
 from ops.rollout.decided import Decided
@@ -20,6 +21,7 @@ from ops.rollout.observing import Checked, Observation
 from ops.rollout.plan import RolloutPlan
 from ops.rollout.precautions import Calibration, Precautions
 from ops.rollout.record import Release, Rollout
+from ops.rollout.timing import on_clock
 from ops.rollout.workers import see_workers
 from ops.store.errors import LostLeadership, NotFound
 from ops.store.freezes import freeze, lift_freeze
@@ -269,8 +271,10 @@ class Operations:
             raise LostLeadership("this controller does not lead")
         async with self._controller.locks[tier]:
             loaded = await load(self._database, tier, leadership.term)
-            now = time.time()
-            decided = act(loaded, now)
+            now, clock = read_clocks()
+            timed = on_clock(Decided(loaded.tier, loaded.active), now, clock)
+            decided = act(replace(loaded, tier=timed.tier, active=timed.rollout), now)
+            decided = replace(decided, entries=(*timed.entries, *decided.entries))
             webhooks = self._controller.around.webhooks
             await save(self._database, decided, term=leadership.term, now=now, webhooks=webhooks)
         self._controller.wake()

@@ -57,6 +57,16 @@ class Retained:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What instants were read from: only those of one boot can be told apart from a jump of the wall clock."""
+
+    boot: str
+    """Of the machine; another after each start of it."""
+    ahead_seconds: float
+    """How far the wall clock (Unix seconds) stood ahead of the one that counts since the boot and never jumps."""
+
+
+@dataclass(frozen=True)
 class TierRecord:
     """Which release is stable, and the routing table in force. The database's word is the truth."""
 
@@ -68,6 +78,8 @@ class TierRecord:
     """The highest epoch issued."""
     table: RoutingTable | None = None
     """What every worker should hold."""
+    clock: Clock | None = None
+    """By which the instants of this record, and of the active rollout's, were written."""
 
 
 class Strategy(StrEnum):
