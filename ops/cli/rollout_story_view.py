@@ -20,6 +20,8 @@ from ops.store.rollouts import LookLine
 from serving.contract import Arm
 
 STORY_SCHEMA = "gratefulgpt.rollout-story/1"
+_FOUND = frozenset({"routes", "quality"})
+"""What followed, and what was found; what a finding leads to is a transition with its reason."""
 _MECHANICAL = frozenset({"ready", "warmed", "settled"})
 """Transitions that follow from those before; whoever asks what was decided need not read them."""
 
@@ -34,7 +36,7 @@ def decisions_that_mattered(recording: Recording) -> list[Decision]:
     return [
         Decision(line, looks.get(number) if isinstance(number := line.entry.payload.get("look"), int) else None)
         for line in recording.journal
-        if line.entry.kind != "routes" and line.entry.event not in _MECHANICAL
+        if line.entry.kind not in _FOUND and line.entry.event not in _MECHANICAL
     ]
 
 
