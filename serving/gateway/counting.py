@@ -19,7 +19,7 @@ from serving.contract import (
     MeasuredCell,
     ServingConfig,
 )
-from serving.gateway.routing import FALLBACK_EPOCH
+from serving.gateway.routing import UNJUDGED_EPOCH
 
 CellKey = tuple[str, Arm, int, str, str]
 """Tier, arm, epoch, task class, stratum."""
@@ -118,7 +118,7 @@ class Counters:
         return cell
 
     def _drop_old_epochs(self, tier: str) -> None:
-        epochs = sorted({key[2] for key in self.cells if key[0] == tier and key[2] != FALLBACK_EPOCH})
+        epochs = sorted({key[2] for key in self.cells if key[0] == tier and key[2] != UNJUDGED_EPOCH})
         for epoch in epochs[: -self._epochs_kept_max]:
             for key in [key for key in self.cells if key[0] == tier and key[2] == epoch]:
                 del self.cells[key]

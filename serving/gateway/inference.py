@@ -33,6 +33,8 @@ from serving.gateway.exchange import Exchange, Stop
 from serving.gateway.openai_request import Asked
 from serving.gateway.request_log import RequestLog
 from serving.gateway.routes import ArmPlan, Plan, Routes
+from serving.gateway.routing import UNJUDGED_EPOCH
+from serving.gateway.sessions import ScoredSessions
 from serving.gateway.strata import stratum
 from serving.gateway.task_request import TaskAsked
 from serving.gateway.upstream import EngineFailed, Upstream
@@ -62,6 +64,7 @@ class Inference:
     upstream: Upstream
     log: RequestLog
     rng: random.Random
+    sessions: ScoredSessions
     clock: Callable[[], float] = time.monotonic
 
     async def serve(self, task: TaskConfig, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,15 +143,18 @@ class Inference:
         return plan
 
     def _assign(self, exchange: Exchange, plan: Plan, asked: Asked | TaskAsked, given: Given) -> ArmPlan:
+        scored = True
         if plan.session_salt is not None and _SESSION in given:
             point = point_of_session(plan.session_salt, given[_SESSION])
+            # Synthetic traffic is not counted, so it must not take a session's place.
+            scored = exchange.synthetic or self.sessions.is_first(asked.tier, plan.epoch, point)
         else:
             point = self.rng.random() * WEIGHT_TOTAL
         arm = choose_arm(plan.choices, point)
         task_class = exchange.task.task_class
         label = stratum(self.config.strata, asked.prompt_chars, asked.output_tokens)
-        cuts = plan.levels.get(task_class, NO_LEVELS).get(label, {})
-        key = (asked.tier, arm.arm, plan.epoch, task_class, label)
+        cuts = plan.levels.get(task_class, NO_LEVELS).get(label, {}) if scored else {}
+        key = (asked.tier, arm.arm, plan.epoch if scored else UNJUDGED_EPOCH, task_class, label)
         exchange.assign(arm.arm, arm.release, key, self.config.classes[task_class], cuts)
         return arm
 

@@ -21,9 +21,9 @@ from serving.contract import (
     RoutingTable,
 )
 
-FALLBACK_EPOCH = 0
-"""Under which requests are counted while the table is not followed (lease over, forced, or known from disk alone):
-they all went to stable, whatever the table says, so they must not enter the counts of its epoch."""
+UNJUDGED_EPOCH = 0
+"""Under which requests are counted that no judge may read: while the table is not followed (lease over, forced, or
+known from disk alone) they all went to stable, whatever it says; and of a session all but the first."""
 
 
 class StableRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class TierRoute:
 
     @property
     def counted_epoch(self) -> int:
-        return self.table.epoch if self.followed else FALLBACK_EPOCH
+        return self.table.epoch if self.followed else UNJUDGED_EPOCH
 
     @property
     def in_force(self) -> tuple[tuple[Route, int], ...]:

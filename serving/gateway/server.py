@@ -31,6 +31,7 @@ from serving.gateway.openapi import document
 from serving.gateway.public import public_app
 from serving.gateway.request_log import RequestLog
 from serving.gateway.routes import Routes
+from serving.gateway.sessions import ScoredSessions
 from serving.gateway.settings import Settings, SettingsError, load_config, load_secrets
 from serving.gateway.upstream import Upstream, new_session
 from serving.gateway.worker import Worker
@@ -132,7 +133,7 @@ def _build(settings: Settings) -> Worker:
     rng = random.Random()  # noqa: S311 - spreads load, guards nothing
     upstream = Upstream(session, config.limits, time.monotonic, rng)
     inference = Inference(
-        config, secrets.synthetic_token, catalogue, routes, admission, counters, upstream, log, rng
+        config, secrets.synthetic_token, catalogue, routes, admission, counters, upstream, log, rng, ScoredSessions()
     )
     collector = WorkerCollector(settings.worker, instance, counters, routes, admission, log)
     openapi = document(config, catalogue)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract import Arm, Endpoint, ForceStable, Refusal, Renewal, Route, RouteState, RoutingTable
-from serving.gateway.routing import FALLBACK_EPOCH, TierRoute, forced, pushed, recovered, renewed, settled
+from serving.gateway.routing import UNJUDGED_EPOCH, TierRoute, forced, pushed, recovered, renewed, settled
 
 FORCE = ForceStable("someone", "it burns")
 
@@ -38,7 +38,7 @@ def test_a_table_is_followed_until_its_lease_ends() -> None:
     assert ended.state is RouteState.LEASE_EXPIRED
     assert arms(route) == {Arm.STABLE: 9_500, Arm.CANARY: 500}
     assert arms(ended) == {Arm.STABLE: 10_000}
-    assert (route.counted_epoch, ended.counted_epoch) == (5, FALLBACK_EPOCH)
+    assert (route.counted_epoch, ended.counted_epoch) == (5, UNJUDGED_EPOCH)
 
 
 def test_a_table_without_a_lease_has_no_end() -> None:
@@ -100,7 +100,7 @@ def test_a_forced_tier_refuses_until_a_higher_epoch_comes() -> None:
 def test_after_a_restart_only_stable_serves_until_the_table_is_pushed_again() -> None:
     route = recovered(held(5).record())
     assert arms(route) == {Arm.STABLE: 10_000}
-    assert route.counted_epoch == FALLBACK_EPOCH
+    assert route.counted_epoch == UNJUDGED_EPOCH
     assert pushed(route, table(4), 1.0) == (route, Refusal.EPOCH_TOO_LOW)
     assert renewed(route, Renewal(5, 10.0), 1.0) == (route, Refusal.EPOCH_UNKNOWN)
     again, refusal = pushed(route, table(5), 1.0)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from serving.contract import ForceStable, Renewal, WorkerState
+from serving.contract import BadEvent, ForceStable, Renewal, WorkerState
 
 pytestmark = pytest.mark.server
 
@@ -250,6 +251,40 @@ async def test_sessions_stay_together_where_the_table_wants_it(
         seen.setdefault(name, set()).add(headers["x-arm"])
     assert all(len(arms) == 1 for arms in seen.values())
     assert len(set.union(*seen.values())) == 2
+
+
+async def test_a_session_is_scored_once_in_each_epoch_and_its_other_requests_are_only_counted(
+    gateway: Any, engine: Any, second_engine: Any, tools: Any
+) -> None:
+    def ask(session: str | None = None, **more: str) -> Any:
+        headers = {**({"x-session": session} if session else {}), **more}
+        return gateway.post("/v1/chat/completions", tools.chat_body(), headers=headers)
+
+    async def counted() -> dict[int, Counter[str]]:
+        found: dict[int, Counter[str]] = {}
+        for cell in (await gateway.counters()).cells:
+            bad, levels = sum(cell.bad.values()), sum(map(sum, cell.levels.values()))
+            counts = {"assigned": cell.assigned, "finished": cell.finished, "bad": bad, "levels": levels}
+            found.setdefault(cell.epoch, Counter()).update(counts)
+        return found
+
+    before = (await counted()).get(0, Counter())
+    levels = {"generation": {"p0o0": {BadEvent.SLOW: (0.5,)}}}
+    first = gateway.epoch + 1
+    for epoch in (first, first + 1):
+        sessions = {"affinity": "session", "salt": "rollout-1", "epoch": epoch, "levels": levels}
+        await gateway.push(tools.table(engine.url, canary=second_engine.url, weight=5_000, **sessions))
+        await ask("session-0", **{"x-synthetic": tools.synthetic_token})  # counts nowhere, and takes no session's place
+        for i in range(12):
+            await ask(f"session-{i % 4}")
+        await ask()
+        await ask()  # of no session: each is scored
+    engine.behaviour = second_engine.behaviour = "500"
+    await ask("session-0")
+    found = await counted()
+    for epoch in (first, first + 1):
+        assert found[epoch] == Counter(assigned=6, finished=6, levels=6)
+    assert found[0] - before == Counter(assigned=17, finished=17, bad=1)
 
 
 def _plain(table: Any) -> Any:
