@@ -11,7 +11,7 @@ WORKERS ?= 3
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast gen demo vllm tiny-model system clean
+.PHONY: help check test test-fast gen demo soak vllm tiny-model system clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ GENERATED := gratefulgpt.schema.json docs/rollout.md
 gen: $(VENV)/ops.ready ## writes the generated files anew
 	@$(BIN)/ops spec schema --output gratefulgpt.schema.json
 	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
+
+soak: $(VENV)/ops.ready ## 20 rollouts each of good and bad releases under load; SOAK_ARGS="--good 2 --bad 3" for fewer
+	@mkdir -p build
+	@$(BIN)/python -m benchmarks.soak --output build/soak.json $(SOAK_ARGS)
 
 vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB without a GPU, four minutes)
 
