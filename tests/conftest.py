@@ -34,6 +34,12 @@ class VllmServer:
     model_name: str
 
 
+def pytest_configure() -> None:
+    """Ctrl-C reaches the programs that tests start, even where pytest was started in the background and ignores it:
+    what a process ignores, its children ignore too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     """One vLLM server for the whole session, with the model ``tiny-a``. Tests that use it carry ``pytest.mark.vllm``.

@@ -68,9 +68,9 @@ class PrometheusCounters:
     def _ask(self) -> tuple[Scrape, ...]:
         try:
             result = self._api.custom_query(self._query)
-        except requests.Timeout as e:
-            raise CountersError(f"Prometheus did not answer within {TIMEOUT_SECONDS:g} s") from e
         except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
+            if _was_late(e):
+                raise CountersError(f"Prometheus did not answer within {TIMEOUT_SECONDS:g} s") from e
             raise CountersError(f"Prometheus cannot be reached: {type(e).__name__}") from e
         except (PrometheusApiClientException, LookupError, TypeError) as e:
             raise CountersError("Prometheus answered with something else than its API's JSON") from e
@@ -137,3 +137,9 @@ class _Checking:
                 response.close()
                 raise CountersError(f"Prometheus did not end its answer within {self.timeout_seconds:g} s")
         return bytes(body)
+
+
+def _was_late(error: Exception) -> bool:
+    """A time-out while the body is read comes as a connection's error that holds it."""
+    parts = (error, *error.args)
+    return any(isinstance(part, requests.Timeout | urllib3.exceptions.TimeoutError) for part in parts)

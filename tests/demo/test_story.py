@@ -49,7 +49,7 @@ def test_on_simulated_engines_the_good_release_is_promoted_and_the_slow_one_come
     evidence = found["bad"]["verdict"]["evidence"]
     slow = {"slow", "slow_first_token", "slow_tokens"}
     assert {item["values"].get("event") for item in evidence} & slow
-    assert slow & found["bad"]["bad_events_served"].keys()
+    assert found["bad"]["requests_served_by_it"] > 0
 
 
 @pytest.mark.vllm

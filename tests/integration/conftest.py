@@ -188,7 +188,7 @@ class Service:
     async def at_rest(self) -> None:
         """With every program up and without a rollout, whatever the test before has left."""
         for name, process in self.supervisor.processes().items():
-            if process.pid == 0:
+            if process.pid == 0 and not name.startswith("replica-"):  # replicas are the controller's to start and end
                 await self.back(name)
 
         async def no_rollout() -> bool:
