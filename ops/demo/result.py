@@ -8,7 +8,7 @@ from typing import Any
 from ops.demo.telling import Told
 from ops.report.rollout_story import RolloutStory
 from ops.rollout.states import State
-from ops.verdict import Evidence, Outcome, Verdict
+from ops.verdict import Evidence, Outcome, Verdict, combine
 
 SCHEMA = "gratefulgpt.demo/1"
 
@@ -42,7 +42,6 @@ def result(told: Told, engine: str, seconds: float) -> dict[str, Any]:
 def _chapter(story: RolloutStory) -> dict[str, Any]:
     rollout = story.rollout
     served, failed = story.served_by_release()
-    look = story.last_look
     return {
         "release": rollout.release.name,
         "outcome": rollout.state.value,
@@ -56,8 +55,15 @@ def _chapter(story: RolloutStory) -> dict[str, Any]:
         "requests_served_by_it": served,
         "requests_failed_on_it": failed,
         "bad_events_served": story.bad_served(),
-        "verdict": look.look.verdict.to_json() if look else None,
+        "verdict": _verdict(story).to_json(),
     }
+
+
+def _verdict(story: RolloutStory) -> Verdict:
+    """Of the judge's last look, and of what the quality probe found, which may have been before any look."""
+    look = story.last_look
+    probes = [part for found in story.rollout.quality.values() for part in (found.damage, found.likelihood)]
+    return combine([*([look.look.verdict] if look else []), *probes])
 
 
 def _serving_seconds(story: RolloutStory) -> float:

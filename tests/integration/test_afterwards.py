@@ -66,8 +66,14 @@ async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_samp
         _, out, err = await service.ops("canary", "judge", rollout.id, "--timeout", "60", "--json")
         said = json.loads(out)
         assert (said["verdict"], said["step"]) == ("pass", 1), err
+        # Held at its step, or it could be promoted before the harm shows; evidence of harm still rolls it back.
+        await service.client.command(rollout.id, "pause", "so that the harm has time to show")
         await service.harm_canary(error_rate=1.0)
-        assert (await service.ops("canary", "judge", rollout.id, "--timeout", "60"))[0] == 1
+
+        async def judged_bad() -> bool:
+            return (await service.ops("canary", "judge", rollout.id, "--once"))[0] == 1
+
+        await service.eventually(judged_bad, "the judge does not find it bad")
         ended = await service.reaches(rollout, State.ROLLED_BACK)
     assert (await service.ops("canary", "judge", "--once"))[0] == 1
     status, body = await asked(service, f"/v1/rollouts/{rollout.id}/verdict")
