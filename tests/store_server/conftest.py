@@ -36,7 +36,7 @@ def binaries(request: pytest.FixtureRequest) -> server.Binaries:
     if request.param == "wheel":
         return server.find_binaries()
     if not DEBIAN_15.is_dir():
-        pytest.skip("Debian's postgresql-15 is not installed")
+        pytest.fail("Debian's postgresql-15 is not installed: run `make system`")
     return server.find_binaries(DEBIAN_15)
 
 
