@@ -44,7 +44,6 @@ gen: $(VENV)/ops.ready ## writes the generated files anew
 	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
 
 soak: $(VENV)/ops.ready ## 20 rollouts each of good and bad releases under load; SOAK_ARGS="--good 2 --bad 3" for fewer
-	@mkdir -p build
 	@$(BIN)/python -m benchmarks.soak --output build/soak.json $(SOAK_ARGS)
 
 vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB without a GPU, four minutes)

@@ -224,7 +224,8 @@ def main() -> int:
     print(table(ended), *(f"{item.text}" for item in verdict.evidence), verdict.outcome.value, sep="\n")
     if chosen.output:
         result = {"schema": "soak/1", "broken_off": broken, "requests_per_second": RATE, "verdict": verdict.to_json()}
-        chosen.output.write_text(json.dumps({**result, "rollouts": [asdict(one) for one in ended]}, indent=1) + "\n")
+        chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_text(json.dumps({**result, "rollouts": [asdict(one) for one in ended]}, indent=1) + "\n")
     return verdict.exit_code
 
 
