@@ -225,7 +225,7 @@ def main() -> int:
     if chosen.output:
         result = {"schema": "soak/1", "broken_off": broken, "requests_per_second": RATE, "verdict": verdict.to_json()}
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps({**result, "rollouts": [asdict(one) for one in ended]}, indent=1) + "\n")
+        chosen.output.write_text(json.dumps({**result, "rollouts": [asdict(one) for one in ended]}, indent=1) + "\n")
     return verdict.exit_code
 
 
