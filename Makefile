@@ -38,10 +38,11 @@ check: $(VENV)/test.ready ## lint, types, layers, and whether generated files ar
 	@$(MAKE) --no-print-directory gen
 	@git diff --exit-code --stat -- $(GENERATED) || { echo "generated files differ: commit what 'make gen' wrote"; exit 1; }
 
-GENERATED := gratefulgpt.schema.json docs/rollout.md
+GENERATED := gratefulgpt.schema.json docs/rollout.md alerts runbooks
 gen: $(VENV)/ops.ready ## writes the generated files anew
 	@$(BIN)/ops spec schema --output gratefulgpt.schema.json
 	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
+	@$(BIN)/ops alerts render
 
 soak: $(VENV)/ops.ready ## 20 rollouts each of good and bad releases under load; SOAK_ARGS="--good 2 --bad 3" for fewer
 	@$(BIN)/python -m benchmarks.soak --output build/soak.json $(SOAK_ARGS)

@@ -46,6 +46,7 @@ NOUNS: Mapping[str, Noun] = {
     "route": Noun("ops.cli.route", "Show where requests go; send all of them to stable at once."),
     "freeze": Noun("ops.cli.freeze", "Stop new rollouts for a while."),
     "controller": Noun("ops.cli.controller", "The process that carries rollouts out."),
+    "alerts": Noun("ops.cli.alerts", "Rules, rule tests and runbooks from the spec."),
     "probe": Noun("ops.cli.probe", "Ask the public API as a user would.", group=False),
 }
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from ops.spec.base import ENTRIES_MAX, Amount, Name, Part, Percent
+from ops.spec.base import ENTRIES_MAX, Amount, Count, Name, Part, Percent, Seconds
 
 Names = Annotated[tuple[Name, ...], Field(max_length=ENTRIES_MAX)]
+
+
+Severity = Literal["critical", "warning", "info"]
+"""The values of ``ops.alerting.model.Severity``; a test keeps them equal."""
+Exporter = Literal["node", "dcgm", "postgres"]
 
 
 class Categories(Part):
@@ -38,9 +43,57 @@ class Thresholds(Part):
     queue_depth: DepthLevels = DepthLevels()
 
 
+class Outage(Part):
+    """Nearly every request goes wrong: found soonest, at any traffic."""
+
+    bad_percent: Percent
+    window_seconds: Seconds
+    bad_events_min: Count
+    """With fewer nothing is said: a single failure at night is no outage."""
+
+
+class Burn(Part):
+    """A budget that is used up ``factor`` times as fast as it may be, over a long and a short window alike."""
+
+    factor: Annotated[float, Field(gt=0, le=1000)]
+    long_seconds: Seconds
+    short_seconds: Seconds
+    bad_events_min: Count
+    """In the long window."""
+    severity: Severity
+
+
+class Share(Part):
+    """Of a percentile objective: more than ``bad_percent`` over its target, over a long and a short window alike."""
+
+    bad_percent: Percent
+    long_seconds: Seconds
+    short_seconds: Seconds
+    bad_events_min: Count
+    """In the long window."""
+    severity: Severity
+
+
+class Objectives(Part):
+    """How misses of what is promised become alerts."""
+
+    outage: Outage
+    burn: Annotated[tuple[Burn, ...], Field(max_length=ENTRIES_MAX)]
+    """For availability, whose budget is small. From the fastest to the slowest."""
+    share: Annotated[tuple[Share, ...], Field(max_length=ENTRIES_MAX)]
+    """For the p95 targets: their budget of 5 % makes burn rates late (14.4 times is 72 % of requests)."""
+    keep_firing_seconds: Seconds
+    """An alert that would come and go pages once."""
+
+
 class Alerting(Part):
     categories: Categories
     thresholds: Thresholds
+    evaluation_seconds: Seconds
+    """Between two evaluations of the rules that page."""
+    exporters: Annotated[tuple[Exporter, ...], Field(max_length=ENTRIES_MAX)] = ()
+    """What Prometheus scrapes besides the service's own parts; without one its rules are left out."""
+    objectives: Objectives
 
 
 def _web_address(url: str) -> str:

@@ -1,0 +1,1 @@
+"""One module for each family of alerts: everything about an alert stands in one place."""

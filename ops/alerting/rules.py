@@ -1,0 +1,50 @@
+"""All rules of a spec: every family's groups, without those whose series nothing would produce."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ops.alerting import queries
+from ops.alerting.catalogue import ALWAYS, Source
+from ops.alerting.families import objectives
+from ops.alerting.model import Alert, Group
+from ops.spec.model import Spec
+
+FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {"objectives": objectives.groups}
+"""By the name of the file that holds its rules."""
+
+
+def sources(spec: Spec) -> frozenset[Source]:
+    return ALWAYS | {Source(name) for name in spec.alerting.exporters}
+
+
+def families(spec: Spec) -> dict[str, tuple[Group, ...]]:
+    """Each family's groups. Raises QueryError if a rule reads what no known program exposes."""
+    made = {name: family(spec) for name, family in FAMILIES.items()}
+    every = [group for groups in made.values() for group in groups]
+    recorded = frozenset(rule.record for group in every for rule in group.recordings)
+    for expression in (rule.expression for group in every for rule in (*group.recordings, *group.alerts)):
+        queries.check(expression, recorded, frozenset(Source))
+    there = sources(spec)
+    kept = {name: tuple(_reduced(group, recorded, there) for group in groups) for name, groups in made.items()}
+    return {name: tuple(one for one in groups if one.recordings or one.alerts) for name, groups in kept.items()}
+
+
+def alerts(spec: Spec) -> tuple[Alert, ...]:
+    return tuple(alert for groups in families(spec).values() for group in groups for alert in group.alerts)
+
+
+def _reduced(group: Group, recorded: frozenset[str], there: frozenset[Source]) -> Group:
+    def produced(expression: str) -> bool:
+        try:
+            queries.check(expression, recorded, there)
+        except queries.QueryError:
+            return False
+        return True
+
+    return replace(
+        group,
+        recordings=tuple(rule for rule in group.recordings if produced(rule.expression)),
+        alerts=tuple(rule for rule in group.alerts if produced(rule.expression)),
+    )
