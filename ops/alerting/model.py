@@ -107,3 +107,7 @@ class Group:
     interval_seconds: float
     recordings: tuple[Recording, ...] = ()
     alerts: tuple[Alert, ...] = ()
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        return (*(rule.expression for rule in self.recordings), *(rule.expression for rule in self.alerts))

@@ -24,8 +24,9 @@ def families(spec: Spec) -> dict[str, tuple[Group, ...]]:
     made = {name: family(spec) for name, family in FAMILIES.items()}
     every = [group for groups in made.values() for group in groups]
     recorded = frozenset(rule.record for group in every for rule in group.recordings)
-    for expression in (rule.expression for group in every for rule in (*group.recordings, *group.alerts)):
-        queries.check(expression, recorded, frozenset(Source))
+    for group in every:
+        for expression in group.expressions:
+            queries.check(expression, recorded, frozenset(Source))
     there = sources(spec)
     kept = {name: tuple(_reduced(group, recorded, there) for group in groups) for name, groups in made.items()}
     return {name: tuple(one for one in groups if one.recordings or one.alerts) for name, groups in kept.items()}
