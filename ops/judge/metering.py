@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import log, sqrt
 
 from ops.judge.imagining import CellTraffic, Traffic
@@ -34,34 +36,28 @@ class Metered:
 
 
 def metered(
-    older: Iterable[CounterSnapshot],
-    newer: Sequence[CounterSnapshot],
+    readings: Sequence[Sequence[CounterSnapshot]],
     tier: str,
     timeouts: Mapping[str, float],
     spread_requests_min: int,
 ) -> Metered:
-    """Rate and mix from the difference of two readings; spreads from all that was measured since the workers started.
+    """Rate and mix from what was counted between one reading and the next; spreads from all that was measured since the
+    workers started.
 
-    A worker that was restarted in between counts from its start: the rate comes out too low, never too high.
+    A worker that was restarted in between counts from its start: the rate comes out too low, never too high. Workers
+    drop the cells of old epochs; between two readings that lie close together a dropped epoch had no traffic any more.
     ``timeouts``: seconds by task class. With fewer than ``spread_requests_min`` answers a class's spread is guessed.
     """
-    before = {snapshot.worker: snapshot for snapshot in older}
+    newer = readings[-1] if readings else ()
+    before = {snapshot.worker: snapshot for snapshot in readings[0]} if readings else {}
     seconds = min((one.at_unix_seconds - _since(before, one) for one in newer), default=0.0)
-    arrived: dict[str, int] = {}
-    for snapshot in newer:
-        base = before.get(snapshot.worker)
-        same = base is not None and base.instance == snapshot.instance
-        for sign, counted in ((1, snapshot.cells), (-1, base.cells if base and same else ())):
-            for cell in counted:
-                if cell.tier == tier:
-                    name = f"{cell.task_class}/{cell.stratum}"
-                    arrived[name] = arrived.get(name, 0) + sign * cell.assigned
-    arrived = {name: count for name, count in sorted(arrived.items()) if count > 0}
-    requests = sum(arrived.values())
+    arrived = _arrived(readings, tier)
+    grown = {name: count for name, count in sorted(arrived.items()) if count > 0}
+    requests = sum(grown.values())
     if not requests or seconds <= 0:
         return Metered(max(seconds, 0.0), requests, None)
     history = measured(newer, tier, frozenset(Arm))
-    cells = tuple(_cell(name, count / requests, history, timeouts) for name, count in arrived.items())
+    cells = tuple(_cell(name, count / requests, history, timeouts) for name, count in grown.items())
     spread = {event: _spread(history, event, spread_requests_min) for event in _DEFAULT_SPREAD}
     load = min(_LOAD_SIGMA_MAX, min(spread[BadEvent.SLOW_FIRST_TOKEN], spread[BadEvent.SLOW_TOKENS]) / 2)
     of_tier = [cell for snapshot in newer for cell in snapshot.cells if cell.tier == tier]
@@ -76,6 +72,25 @@ def metered(
         failed_rate=_failed(of_tier),
     )
     return Metered(seconds, requests, traffic)
+
+
+def _arrived(readings: Sequence[Sequence[CounterSnapshot]], tier: str) -> Counter[str]:
+    """Requests between the first reading and the last, by class and stratum. What a reading misses is in the next."""
+    arrived: Counter[str] = Counter()
+    latest = {one.worker: one for one in readings[0]} if readings else {}
+    for snapshot in chain.from_iterable(readings[1:]):
+        base = latest.get(snapshot.worker)
+        same = base is not None and base.instance == snapshot.instance
+        then = {_key(cell): cell.assigned for cell in (base.cells if base and same else ())}
+        for cell in snapshot.cells:
+            if cell.tier == tier:
+                arrived[f"{cell.task_class}/{cell.stratum}"] += cell.assigned - then.get(_key(cell), 0)
+        latest[snapshot.worker] = snapshot
+    return arrived
+
+
+def _key(cell: CounterCell) -> tuple[str, Arm, int, str, str]:
+    return cell.tier, cell.arm, cell.epoch, cell.task_class, cell.stratum
 
 
 def _since(before: Mapping[str, CounterSnapshot], snapshot: CounterSnapshot) -> float:

@@ -99,7 +99,7 @@ class Precautions:
                 self._series[key] = series_of(rollout, told, rule.block_seconds)
                 if len(told) > 1:
                     least = plan.analysis.level_history_min
-                    self._past_traffic[rollout.id] = metered(told[0].snapshots, told[-1].snapshots, tier, {}, least)
+                    self._past_traffic[rollout.id] = metered([one.snapshots for one in told], tier, {}, least)
             found.extend(self._series[key])
             seen = self._past_traffic.get(rollout.id)
             past = past or (seen.traffic if seen else None)

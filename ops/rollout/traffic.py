@@ -26,7 +26,5 @@ class Traffic:
             self._read_at = now
 
     def of(self, tier: str, spread_requests_min: int) -> Metered:
-        """Between the oldest reading and the newest."""
-        if not self._readings:
-            return Metered(0.0, 0, None)
-        return metered(self._readings[0], self._readings[-1], tier, {}, spread_requests_min)
+        """From the oldest reading to the newest."""
+        return metered(tuple(self._readings), tier, {}, spread_requests_min)
