@@ -16,7 +16,8 @@ TIER = "production"
 def _cell(
     task_class: str, assigned: int, *, failed: int = 0, tier: str = TIER, arm: Arm = Arm.STABLE, epoch: int = 3
 ) -> CounterCell:
-    return CounterCell(tier, arm, epoch, task_class, "p0o0", assigned, assigned, assigned // 2, {BadEvent.FAILED: failed})
+    bad = {BadEvent.FAILED: failed}
+    return CounterCell(tier, arm, epoch, task_class, "p0o0", assigned, assigned, assigned // 2, bad)
 
 
 def _snapshot(
