@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
+from ops.alerting.model import Group
+from ops.alerting.queries import readings
 from ops.alerting.rendering import rule_file
 from ops.alerting.rules import families
 from ops.alerting.runbooks import page
@@ -13,19 +17,48 @@ from ops.spec.model import Spec
 
 ALERTS, RUNBOOKS = PurePath("alerts"), PurePath("runbooks")
 RULES = ALERTS / "rules"
+Families = Mapping[str, tuple[Group, ...]]
 
 
 def files(spec: Spec) -> dict[PurePath, str]:
     """Raises QueryError."""
     found: dict[PurePath, str] = {}
-    evaluation = duration(spec.alerting.evaluation_seconds)
     made = families(spec)
     for name, groups in made.items():
         found[RULES / f"{name}.yml"] = rule_file(groups)
-    every_rule_file = [f"../rules/{name}.yml" for name in made]
-    for name, groups in made.items():
-        alerts = [alert for group in groups for alert in group.alerts]
-        found[ALERTS / "tests" / f"{name}.yml"] = test_file(every_rule_file, alerts, evaluation)
-        for alert in alerts:
-            found[RUNBOOKS / f"{alert.name}.md"] = page(alert)
+        found |= _tests(spec, name, made)
+        for group in groups:
+            found |= {RUNBOOKS / f"{alert.name}.md": page(alert) for alert in group.alerts}
     return found
+
+
+def _tests(spec: Spec, name: str, made: Families) -> dict[PurePath, str]:
+    """One file for each interval of evaluation: promtool knows one a file."""
+    alerts = [alert for group in made[name] for alert in group.alerts]
+    intervals = {case.evaluation_seconds for alert in alerts for case in alert.cases} | {None}
+    rule_files = [f"../rules/{needed}.yml" for needed in _needed(name, made)]
+    found = {}
+    for interval in intervals:
+        chosen = [replace(a, cases=tuple(c for c in a.cases if c.evaluation_seconds == interval)) for a in alerts]
+        every = duration(interval or spec.alerting.evaluation_seconds)
+        file = name if interval is None else f"{name}.{every}"
+        found[ALERTS / "tests" / f"{file}.yml"] = test_file(rule_files, chosen, every)
+    return found
+
+
+def _needed(name: str, made: Families) -> list[str]:
+    """The family and those whose recordings it reads, through others too: promtool evaluates all that it is given."""
+    recorder = {rule.record: family for family, groups in made.items() for group in groups for rule in group.recordings}
+    needed: set[str] = set()
+    new = {name}
+    while new:
+        needed |= new
+        read = {
+            reading.name
+            for family in new
+            for group in made[family]
+            for expression in group.expressions
+            for reading in readings(expression)
+        }
+        new = {recorder[one] for one in read if one in recorder} - needed
+    return [family for family in made if family in needed]

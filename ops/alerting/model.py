@@ -79,6 +79,8 @@ class Case:
     """Of the alert's instances that fire, besides alertname and those that the rule sets."""
     interval_seconds: int = 15
     """Between the values of ``inputs``."""
+    evaluation_seconds: int | None = None
+    """Between two evaluations, where windows of days would make the spec's own interval a long test."""
 
 
 @dataclass(frozen=True)
