@@ -268,7 +268,7 @@ def gateway_config() -> ServingConfig:
         spec_digest="",
         tiers={"production": TierConfig(MODEL, 8192)},
         tasks=(TaskConfig("openai-chat", PATH, TaskKind.OPENAI_CHAT, "generation", 512, "production"),),
-        classes={"generation": ClassConfig(2.0, 30.0)},
+        classes={"generation": ClassConfig(2.0, 30.0, 0.5, 0.1)},
         strata=StrataConfig((512, 4096), (32, 128)),
         limits=LimitsConfig(1_048_576, 10.0, 65_536, 2048, 100, 5.0, 2.0, 2, 30.0, 8),
         latency_bounds_seconds=(0.01, 0.1, 0.5, 1.0, 2.0, 10.0),

@@ -99,6 +99,24 @@ class BadEvent(StrEnum):
     """The client left before the answer was complete."""
 
 
+class Objective(StrEnum):
+    """What is promised to each request; a miss is counted when it is certain, at most once per request and objective.
+
+    What the client did wrong is no miss, nor that it left before its deadline.
+    """
+
+    AVAILABILITY = "availability"
+    """Missed by a request that failed, was cut, was never answered, or was turned away by the gateway's own trouble."""
+    LATENCY = "latency"
+    """Missed by a whole answer over its class's p95 target, and where there is no answer."""
+    FIRST_TOKEN = "first_token"
+    """Of streams; missed over the class's p95 target, and by one that failed before."""
+    TOKEN_INTERVAL = "token_interval"
+    """Of streams; missed by a whole one over the class's p95 target, and by one that failed."""
+    GOODPUT = "goodput"
+    """Missed with any of the others."""
+
+
 GRADED = frozenset({BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS, BadEvent.OUTPUT_LENGTH})
 OF_STREAMS = frozenset({BadEvent.SLOW_FIRST_TOKEN, BadEvent.SLOW_TOKENS})
 """Only a request that asked for a stream can show them."""
@@ -124,6 +142,10 @@ class ClassConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The spec's p95 target of the whole answer."""
     timeout_seconds: float
     """After this the gateway gives up: the request is unanswered."""
+    first_token_target_seconds: float
+    """The spec's p95 target of a stream's first content."""
+    token_interval_target_seconds: float
+    """The spec's p95 target of the mean time between a stream's tokens."""
 
 
 class TierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,7 +197,7 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strata: StrataConfig
     limits: LimitsConfig
     latency_bounds_seconds: tuple[float, ...]
-    """Upper bounds of the request latency histogram, rising; they include every class's target."""
+    """Upper bounds of the request latency histogram, rising; they include every class's target, as do those below."""
     first_token_bounds_seconds: tuple[float, ...]
     token_interval_bounds_seconds: tuple[float, ...]
     """Far finer than the first token's: an engine makes tokens some milliseconds apart."""
@@ -377,6 +399,14 @@ METRIC_RESPONSES = "gateway_responses"
 """Counter by task, tier, status: all that clients were answered, refusals at the door included."""
 METRIC_REFUSED = "gateway_requests_refused"
 """Counter by limit: what the door refused (no arm was assigned)."""
+METRIC_OBJECTIVE_REQUESTS = "gateway_objective_requests"
+"""Counter by tier, task_class, objective: the requests that ``Objective`` is promised to, over all arms and epochs.
+Like the next two it has all its series, at 0, from the worker's start, since Prometheus's ``rate()`` never sees the
+first increment of a new series. Synthetic traffic is in none of the three."""
+METRIC_OBJECTIVE_MISSES = "gateway_objective_misses"
+"""Counter by tier, task_class, objective: never more than the requests."""
+METRIC_EVENTS = "gateway_events"
+"""Counter by tier, task_class, event: the bad events that are not graded, over all arms and epochs."""
 METRIC_IN_FLIGHT = "gateway_requests_in_flight"
 METRIC_QUEUED = "gateway_requests_queued"
 METRIC_TOKENS = "gateway_tokens"

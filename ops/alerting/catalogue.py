@@ -69,8 +69,9 @@ def _of(source: Source, kind: Kind, labels: str, names: Iterable[str]) -> Iterat
 def _gateway() -> Iterator[Metric]:
     counter, gauge, histogram, of = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Source.GATEWAY
     cell = "tier arm epoch task_class stratum"
-    yield from _of(of, counter, "tier task_class objective", ("gateway_objective_requests", "gateway_objective_misses"))
-    yield from _of(of, counter, "tier task_class event", ("gateway_events",))
+    promised = (contract.METRIC_OBJECTIVE_REQUESTS, contract.METRIC_OBJECTIVE_MISSES)
+    yield from _of(of, counter, "tier task_class objective", promised)
+    yield from _of(of, counter, "tier task_class event", (contract.METRIC_EVENTS,))
     counts = (contract.METRIC_ASSIGNED, contract.METRIC_FINISHED, contract.METRIC_STREAMED)
     yield from _of(of, counter, cell, counts)
     yield from _of(of, counter, f"{cell} event", (contract.METRIC_BAD,))

@@ -46,9 +46,10 @@ def _serving(spec: Spec) -> None:
     )
     emit_table(
         "Task classes and their targets",
-        ("class", "p95 ms", "time-out s", "output tokens", "for"),
+        ("class", "p95 ms", "first token", "token interval", "time-out s", "output tokens", "for"),
         (
-            (name, _number(c.latency_p95_ms), _number(c.timeout_seconds), c.output_tokens_max, c.description)
+            (name, _number(c.latency_p95_ms), _number(c.first_token_p95_ms), _number(c.token_interval_p95_ms),
+             _number(c.timeout_seconds), c.output_tokens_max, c.description)
             for name, c in spec.task_classes.items()
         ),
     )

@@ -28,7 +28,12 @@ def compile_serving(spec: Spec) -> ServingConfig:
         },
         tasks=tuple(_task(spec, name, task) for name, task in sorted(spec.api.tasks.items())),
         classes={
-            name: ClassConfig(target_seconds=found.latency_p95_ms / 1000, timeout_seconds=found.timeout_seconds)
+            name: ClassConfig(
+                target_seconds=found.latency_p95_ms / 1000,
+                timeout_seconds=found.timeout_seconds,
+                first_token_target_seconds=found.first_token_p95_ms / 1000,
+                token_interval_target_seconds=found.token_interval_p95_ms / 1000,
+            )
             for name, found in sorted(spec.task_classes.items())
         },
         strata=StrataConfig(

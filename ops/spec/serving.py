@@ -48,6 +48,10 @@ class TaskClass(Part):
 
     latency_p95_ms: Milliseconds
     """95 % of answers are complete within this; one of ``measuring.latency_bounds_ms``."""
+    first_token_p95_ms: Milliseconds
+    """95 % of streams show their first content within this; one of ``measuring.first_token_bounds_ms``."""
+    token_interval_p95_ms: Milliseconds
+    """95 % of streams have, in the mean, at most this between tokens; one of ``measuring.token_interval_bounds_ms``."""
     timeout_seconds: Seconds
     """After this the gateway gives up: the request has failed."""
     output_tokens_max: Count
@@ -111,7 +115,7 @@ class Strata(Part):
 
 class Measuring(Part):
     latency_bounds_ms: MillisecondBounds
-    """Upper bounds of the latency histograms, rising; every class's target is one of them."""
+    """Upper bounds of the latency histograms, rising; every class's target is one of them; so with the two below."""
     first_token_bounds_ms: MillisecondBounds
     token_interval_bounds_ms: MillisecondBounds
     """Mean time between a stream's tokens."""

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 
 from serving.contract import LimitsConfig
-from serving.gateway.errors import Problem
+from serving.gateway.errors import TOO_MANY, Problem
 
 
 class Admission:
@@ -29,7 +29,7 @@ class Admission:
             return
         if len(self._waiting) >= self._limits.queue_max:
             message = f"{self._limits.queue_max} requests wait already"
-            raise Problem(429, "queue_full", message, limit="queue_max", retry_after_seconds=1)
+            raise Problem(TOO_MANY, "queue_full", message, limit="queue_max", retry_after_seconds=1)
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:

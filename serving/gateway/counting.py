@@ -19,6 +19,7 @@ from serving.contract import (
     MeasuredCell,
     ServingConfig,
 )
+from serving.gateway.objectives import ObjectiveCounts
 from serving.gateway.routing import UNJUDGED_EPOCH
 
 CellKey = tuple[str, Arm, int, str, str]
@@ -105,6 +106,10 @@ class Counters:
         self.tokens: Counter[tuple[str, str, str]] = Counter()
         """By task, tier, direction."""
         self.synthetic: Counter[tuple[str, int]] = Counter()
+        self.objectives = {
+            (tier, task_class): ObjectiveCounts() for tier in config.tiers for task_class in config.classes
+        }
+        """By tier and task class; all of them from the start."""
 
     def cell(self, key: CellKey, cuts: Levels) -> Cell:
         """The key's cell. ``cuts`` are those of the epoch's table, so one key never comes with others."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+TOO_MANY = 429
+"""The status of a refusal because others came first."""
+
 
 class Problem(Exception):
     """A request that is answered with an error.

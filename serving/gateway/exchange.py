@@ -12,11 +12,12 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from serving.contract import Arm, BadEvent, ClassConfig, Levels, TaskConfig
+from serving.contract import Arm, BadEvent, ClassConfig, Levels, Objective, TaskConfig
 from serving.gateway.counting import Cell, CellKey, Counters
+from serving.gateway.objectives import UNAVAILABLE, ObjectiveCounts
 from serving.gateway.scanning import Usage
 
-Deadline = tuple[float, BadEvent | None]
+Deadline = tuple[float, BadEvent | Objective | None]
 """How long after its arrival, and what is certain then. None: the gateway gives up."""
 TOKENS_WITH_INTERVALS_MIN = 2
 """An answer of fewer has no time between tokens."""
@@ -33,9 +34,13 @@ class Stop(Enum):
 
 
 @lru_cache(KINDS_OF_DEADLINES_MAX)
-def deadlines(limits: ClassConfig, slow_after: float | None, first_token_after: float | None) -> tuple[Deadline, ...]:
+def deadlines(
+    limits: ClassConfig, streamed: bool, slow_after: float | None, first_token_after: float | None
+) -> tuple[Deadline, ...]:
     """The deadlines of a request, the latest first; after the last two it is certain that it falls on a last level."""
     found: list[Deadline] = [(limits.target_seconds, BadEvent.OVER_TARGET), (limits.timeout_seconds, None)]
+    if streamed:
+        found.append((limits.first_token_target_seconds, Objective.FIRST_TOKEN))
     if slow_after is not None:
         found.append((slow_after, BadEvent.SLOW))
     if first_token_after is not None:
@@ -55,6 +60,9 @@ class Exchange:
         "_counters",
         "_deadlines",
         "_first_token_open",
+        "_kept",
+        "_limits",
+        "_missed",
         "_pending",
         "_slow_open",
         "_task",
@@ -112,6 +120,10 @@ class Exchange:
         self._counters = counters
         self._clock = clock
         self._deadlines: tuple[Deadline, ...] = ()
+        self._kept: ObjectiveCounts | None = None
+        """None: nothing is promised, as to synthetic traffic."""
+        self._limits: ClassConfig | None = None
+        self._missed: tuple[Objective, ...] = ()
         self._slow_open = False
         """The level of SLOW is still to be counted."""
         self._first_token_open = False
@@ -142,11 +154,13 @@ class Exchange:
             cell = self.cell = self._counters.cell(key, levels)
             cell.assigned += 1
             cell.streamed += self.streamed
+            self._owe(key[0])
             slow_after = cell.last_cut(BadEvent.SLOW)
             first_token_after = cell.last_cut(BadEvent.SLOW_FIRST_TOKEN) if self.streamed else None
             self._slow_open = slow_after is not None
             self._first_token_open = first_token_after is not None
-        self._deadlines = deadlines(limits, slow_after, first_token_after)
+        self._limits = limits
+        self._deadlines = deadlines(limits, self.streamed, slow_after, first_token_after)
         self._pending = len(self._deadlines)
         self._set_timer()
 
@@ -157,6 +171,55 @@ class Exchange:
         self.events.append(event)
         if self.cell is not None:
             self.cell.bad[event] = self.cell.bad.get(event, 0) + 1
+        if self._kept is not None:
+            self._kept.events[event] += 1
+            if event in UNAVAILABLE:
+                self._unavailable()
+            elif event is BadEvent.OVER_TARGET:
+                self._miss(Objective.LATENCY)
+
+    def turned_away(self) -> None:
+        """The door refuses it for no fault of its own, before an arm was assigned."""
+        if not self.synthetic:
+            self._owe(self.tier or self.task.tier)
+            self._unavailable()
+
+    def left_in_line(self, limits: ClassConfig) -> None:
+        """The client left before an arm was assigned: past a deadline that is a miss like any other."""
+        waited = self._clock() - self.arrived
+        over = waited > limits.target_seconds
+        no_token = self.streamed and waited > limits.first_token_target_seconds
+        if self.synthetic or not (over or no_token):
+            return
+        self._owe(self.tier or self.task.tier)
+        if over:
+            self._miss(Objective.LATENCY)
+        if no_token:
+            self._miss(Objective.FIRST_TOKEN)
+
+    def _owe(self, tier: str) -> None:
+        """From here on what is promised to a request holds for this one."""
+        kept = self._kept = self._counters.objectives[tier, self.task.task_class]
+        kept.requests += 1
+        kept.streams += self.streamed
+
+    def _unavailable(self) -> None:
+        self._miss(Objective.AVAILABILITY)
+        self._miss(Objective.LATENCY)
+        if self.streamed:
+            self._miss(Objective.TOKEN_INTERVAL)
+            if self.first_content_at is None:
+                self._miss(Objective.FIRST_TOKEN)
+
+    def _miss(self, objective: Objective) -> None:
+        """A miss is certain. Counted once, and once as goodput."""
+        kept, missed = self._kept, self._missed
+        if kept is None or objective in missed:
+            return
+        kept.misses[objective] += 1
+        if not missed:
+            kept.misses[Objective.GOODPUT] += 1
+        self._missed = (*missed, objective)
 
     def content_came(self) -> None:
         """The first content arrived from the engine."""
@@ -210,6 +273,8 @@ class Exchange:
                 interval = (now - first) / (tokens - 1)
                 cell.observe(BadEvent.SLOW_TOKENS, interval)
                 cell.count_level(BadEvent.SLOW_TOKENS, interval)
+                if self._limits is not None and interval > self._limits.token_interval_target_seconds:
+                    self._miss(Objective.TOKEN_INTERVAL)
         if tokens is not None:
             cell.observe(BadEvent.OUTPUT_LENGTH, tokens)
             cell.count_level(BadEvent.OUTPUT_LENGTH, tokens)
@@ -240,14 +305,19 @@ class Exchange:
         seconds = now - self.arrived
         while self._pending and self._deadlines[self._pending - 1][0] < seconds:
             self._pending -= 1
-            event = self._deadlines[self._pending][1]
+            deadline_seconds, event = self._deadlines[self._pending]
             if event is None:
                 return True
             if event is BadEvent.OVER_TARGET:
                 self.mark(event)
+            elif event is Objective.FIRST_TOKEN:
+                first = self.first_content_at
+                late = first is None or first - self.arrived > deadline_seconds
+                if late and not self.client_erred:
+                    self._miss(Objective.FIRST_TOKEN)
             elif event is BadEvent.SLOW:
                 self._slow_open = self._closed(event, self._slow_open)
-            else:
+            elif event is BadEvent.SLOW_FIRST_TOKEN:
                 self._first_token_open = self._closed(event, self._first_token_open)
         return False
 

@@ -111,7 +111,7 @@ class Inference:
         body = await collect_body(receive, None if length is None else str(length, "latin-1"), limits)
         exchange.body_came()
         connection.watch(exchange.client_left)
-        asked = self._parse(task, body)
+        asked = self._parse(exchange, body)
         exchange.tier, exchange.streamed = asked.tier, asked.streamed
         await self.admission.enter()
         try:
@@ -126,11 +126,12 @@ class Inference:
         finally:
             self.admission.leave()
 
-    def _parse(self, task: TaskConfig, body: bytes) -> Asked | TaskAsked:
+    def _parse(self, exchange: Exchange, body: bytes) -> Asked | TaskAsked:
+        task = exchange.task
         if task.kind in (TaskKind.OPENAI_CHAT, TaskKind.OPENAI_COMPLETION):
             return openai_request.parse(task, body, self.config)
         fields = task_request.decode(body)
-        tier = task_request.tier_of(task, fields, self.config)
+        tier = exchange.tier = task_request.tier_of(task, fields, self.config)
         files = self.catalogue.task(self._plan(tier).template_version, task.name)
         if files is None:
             raise Problem(503, "template_missing", "the stable release's template version is not here")
@@ -167,6 +168,8 @@ class Inference:
     async def _refuse(self, exchange: Exchange, problem: Problem, send: Send, headers: Headers) -> None:
         if exchange.arm is None:
             self.counters.refused[problem.limit or problem.code] += 1
+            if problem.status >= 500 or problem.status == errors.TOO_MANY:
+                exchange.turned_away()
         elif isinstance(problem, EngineFailed):
             if problem.event is not None:
                 exchange.mark(problem.event)
@@ -181,6 +184,8 @@ class Inference:
 
     async def _stopped(self, exchange: Exchange, send: Send, headers: Headers) -> None:
         if exchange.stopped is Stop.CLIENT_LEFT:
+            if exchange.arm is None:
+                exchange.left_in_line(self.config.classes[exchange.task.task_class])
             exchange.mark(BadEvent.ABANDONED)
             exchange.status = CLIENT_LEFT_STATUS
             return

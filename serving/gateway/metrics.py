@@ -48,6 +48,7 @@ class WorkerCollector(Collector):
         text = "Sum of the counters of requests, each plus one."
         yield _gauge(contract.METRIC_CONTROL_SUM, text, (), [((), control_sum)])
         yield from self._measured()
+        yield from self._objectives()
         yield from self._answers()
         yield _gauge(contract.METRIC_IN_FLIGHT, "Requests that hold a slot.", (), [((), self.admission.in_flight)])
         yield _gauge(contract.METRIC_QUEUED, "Requests that wait for a slot.", (), [((), self.admission.queued)])
@@ -82,6 +83,16 @@ class WorkerCollector(Collector):
             for key, measured in self.counters.coarse.items():
                 family.add_metric(key, *_buckets(measured[event]))
             yield family
+
+    def _objectives(self) -> Iterator[Metric]:
+        of = self.counters.objectives
+        requests = [((*key, objective), n) for key, counts in of.items() for objective, n in counts.owed()]
+        misses = [((*key, objective), n) for key, counts in of.items() for objective, n in counts.misses.items()]
+        events = [((*key, event), n) for key, counts in of.items() for event, n in counts.events.items()]
+        labels = ("tier", "task_class", "objective")
+        yield _counter(contract.METRIC_OBJECTIVE_REQUESTS, "Requests owed the objective.", labels, requests)
+        yield _counter(contract.METRIC_OBJECTIVE_MISSES, "Of these, those that missed it.", labels, misses)
+        yield _counter(contract.METRIC_EVENTS, "Bad events.", ("tier", "task_class", "event"), events)
 
     def _answers(self) -> Iterator[Metric]:
         counters = self.counters

@@ -81,9 +81,9 @@ def make_config(**limits: Any) -> ServingConfig:
         tiers={"production": TierConfig(MODEL, 8192), "edge": TierConfig("gratefulgpt-1.3b", 4096)},
         tasks=tasks,
         classes={
-            "generation": ClassConfig(2.0, 30.0),
-            "completion": ClassConfig(1.0, 15.0),
-            "query": ClassConfig(0.5, 10.0),
+            "generation": ClassConfig(2.0, 30.0, 0.5, 0.1),
+            "completion": ClassConfig(1.0, 15.0, 0.5, 0.1),
+            "query": ClassConfig(0.5, 10.0, 0.5, 0.1),
         },
         strata=StrataConfig((512, 4096), (32, 128)),
         limits=LimitsConfig(**{**bounds, **limits}),

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.contract import FINE_BOUNDS, Arm, BadEvent, ClassConfig, CounterCell, Levels
+from serving.contract import FINE_BOUNDS, Arm, BadEvent, ClassConfig, CounterCell, Levels, Objective
 from serving.gateway.counting import Counters
 from serving.gateway.exchange import Exchange, Stop, deadlines
 from serving.gateway.scanning import Usage
 
-LIMITS = ClassConfig(target_seconds=2.0, timeout_seconds=30.0)
+LIMITS = ClassConfig(2.0, 30.0, first_token_target_seconds=0.5, token_interval_target_seconds=0.1)
 LEVELS: Levels = {
     BadEvent.SLOW: (0.25, 0.5),
     BadEvent.SLOW_FIRST_TOKEN: (0.0625, 0.125),
@@ -69,15 +69,16 @@ def measured(counters: Counters) -> dict[BadEvent, int]:
     return {event: sum(counts) for cell in found for event, counts in cell.counts.items()}
 
 
-def test_deadlines_come_in_order_and_streams_have_one_more() -> None:
-    assert deadlines(LIMITS, 0.5, 0.1) == (
+def test_deadlines_come_in_order_and_streams_have_two_more() -> None:
+    assert deadlines(LIMITS, True, 0.5, 0.1) == (
         (30.0, None),
         (2.0, BadEvent.OVER_TARGET),
+        (0.5, Objective.FIRST_TOKEN),
         (0.5, BadEvent.SLOW),
         (0.1, BadEvent.SLOW_FIRST_TOKEN),
     )
-    assert len(deadlines(LIMITS, 0.5, None)) == 3
-    assert len(deadlines(LIMITS, None, None)) == 2
+    assert len(deadlines(LIMITS, False, 0.5, None)) == 3
+    assert len(deadlines(LIMITS, False, None, None)) == 2
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ async def test_a_request_that_hangs_is_on_its_last_levels_while_it_hangs_and_is_
         found = Exchange(tools.config().tasks[0], "id", False, counters, asyncio.get_running_loop().time)
         found.streamed = True
         levels: Levels = {SLOW: (0.01, 0.03), FIRST: (0.02,)}
-        found.assign(Arm.STABLE, "r1", KEY, ClassConfig(target_seconds=0.05, timeout_seconds=0.3), levels)
+        found.assign(Arm.STABLE, "r1", KEY, ClassConfig(0.05, 0.3, 0.05, 0.1), levels)
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
@@ -323,7 +324,7 @@ async def test_a_request_that_hangs_is_on_its_last_levels_while_it_hangs_and_is_
 async def test_a_client_that_does_not_read_is_no_timeout_of_the_engine(tools: Any, counters: Counters) -> None:
     async def stall() -> Exchange:
         found = Exchange(tools.config().tasks[0], "id", False, counters, asyncio.get_running_loop().time)
-        found.assign(Arm.STABLE, "r1", KEY, ClassConfig(0.01, 0.02), {})
+        found.assign(Arm.STABLE, "r1", KEY, ClassConfig(0.01, 0.02, 0.01, 0.1), {})
         found.sending = True
         try:
             await asyncio.sleep(30)

@@ -15,10 +15,12 @@ from serving.contract import ServingConfig
 Edited = Callable[..., bytes]
 
 
-def test_every_target_of_a_class_is_a_bound_of_the_latency_histogram(reference: Spec) -> None:
+def test_every_target_of_a_class_is_a_bound_of_its_histogram(reference: Spec) -> None:
     config = compile_serving(reference)
     for found in config.classes.values():
         assert found.target_seconds in config.latency_bounds_seconds
+        assert found.first_token_target_seconds in config.first_token_bounds_seconds
+        assert found.token_interval_target_seconds in config.token_interval_bounds_seconds
 
 
 def test_classes_hold_the_targets_and_time_outs_of_the_spec(reference: Spec) -> None:
@@ -27,6 +29,8 @@ def test_classes_hold_the_targets_and_time_outs_of_the_spec(reference: Spec) -> 
     for name, found in config.classes.items():
         assert found.target_seconds * 1000 == reference.task_classes[name].latency_p95_ms
         assert found.timeout_seconds == reference.task_classes[name].timeout_seconds
+        assert found.first_token_target_seconds * 1000 == reference.task_classes[name].first_token_p95_ms
+        assert found.token_interval_target_seconds * 1000 == reference.task_classes[name].token_interval_p95_ms
 
 
 def test_a_task_without_a_cap_of_its_own_has_that_of_its_class(reference: Spec) -> None:

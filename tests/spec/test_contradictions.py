@@ -23,6 +23,12 @@ CASES = [
     ("baseline_up_to_percent: 25", "baseline_up_to_percent: 51", "rollout.strategies.canary.baseline_up_to_percent",
      "at most 50"),
     ("latency_p95_ms: 2000", "latency_p95_ms: 2100", "task_classes.generation.latency_p95_ms", "did you mean '2000'?"),
+    ("first_token_p95_ms: 400", "first_token_p95_ms: 450", "task_classes.generation.first_token_p95_ms",
+     "did you mean '400'?"),
+    ("first_token_p95_ms: 200", "first_token_p95_ms: 750", "task_classes.query.first_token_p95_ms",
+     "target beyond that of the whole answer"),
+    ("first_token_p95_ms: 400\n    token_interval_p95_ms: 40", "first_token_p95_ms: 400\n    token_interval_p95_ms: 45",
+     "task_classes.generation.token_interval_p95_ms", "did you mean '40'?"),
     ("latency_bounds_ms: [10, 25", "latency_bounds_ms: [25, 10", "measuring.latency_bounds_ms[1]", "not rising"),
     ("prompt_chars: [512, 4096]", "prompt_chars: [4096, 512]", "measuring.strata.prompt_chars[1]", "not rising"),
     ("output_tokens: [16, 32, 64, 128]", "output_tokens: [16, 32, 64, 512]",
@@ -140,7 +146,8 @@ def test_contradictions_are_found_beside_faults_of_type_and_misspelt_keys(edited
 def test_a_target_that_the_gateway_cannot_measure_is_refused(edited: Edited, faults_of: FaultsOf) -> None:
     found = faults_of(
         edited(
-            ("latency_p95_ms: 2000\n    timeout_seconds: 30", "latency_p95_ms: 100000\n    timeout_seconds: 200"),
+            ("latency_p95_ms: 2000", "latency_p95_ms: 100000"),
+            ("timeout_seconds: 30 # chosen", "timeout_seconds: 200 # chosen"),
             ("15000, 30000]", "15000, 100000]"),
             ("drain_timeout_seconds: 30", "drain_timeout_seconds: 200"),
         )

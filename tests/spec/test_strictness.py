@@ -44,7 +44,7 @@ FaultsOf = Callable[[bytes], list[Fault]]
          "prompt_chars_max, in_flight_max, queue_max, queue_timeout_seconds, connect_timeout_seconds, attempts_max, "
          "drain_timeout_seconds, epochs_kept_max; did you mean 'queue_max'?)"),
         ("  description: Lookups", "  colour: red\n    description: Lookups", "unknown key (expected one of "
-         "latency_p95_ms, timeout_seconds, output_tokens_max, description)"),
+         "latency_p95_ms, first_token_p95_ms, token_interval_p95_ms, timeout_seconds, output_tokens_max, description)"),
         ("    queue_max: 100 # the strategy's queue depth\n", "", "missing key 'queue_max'"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ops.spec.contradictions.common import at_least, at_most, reference, rising, unique
 from ops.spec.draft import Draft
@@ -13,13 +14,33 @@ RESERVED_PATHS = frozenset(
     {"/api/v1/health", "/api/v1/metrics", "/api/v1/models", "/api/v1/status", "/v1/models", "/openapi.json", "/docs"}
 )
 RESERVED_PREFIXES = ("/api/admin/", "/v1/models/")
-LATENCY_BOUNDS = ("measuring", "latency_bounds_ms")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A latency target of a class, the bounds that it must be one of, and what the gateway measures it as."""
+
+    key: str
+    bounds: str
+    what: str
+    event: BadEvent
+
+
+TARGETS = (
+    Target("latency_p95_ms", "latency_bounds_ms", "latency", BadEvent.SLOW),
+    Target("first_token_p95_ms", "first_token_bounds_ms", "first token's", BadEvent.SLOW_FIRST_TOKEN),
+    Target("token_interval_p95_ms", "token_interval_bounds_ms", "token interval's", BadEvent.SLOW_TOKENS),
+)
 
 
 def serving_contradictions(draft: Draft) -> Iterator[Finding]:
     yield from _tiers(draft)
     for name in draft.keys("task_classes"):
-        yield from _class_target(draft, name)
+        for target in TARGETS:
+            yield from _class_target(draft, name, target)
+        for sooner in TARGETS[1:]:
+            path, whole = ("task_classes", name, sooner.key), ("task_classes", name, TARGETS[0].key)
+            yield from at_most(draft, path, whole, "target beyond that of the whole answer")
         yield from _class_times(draft, name)
     yield from _tasks(draft)
     yield from _limits(draft)
@@ -41,17 +62,17 @@ def _tiers(draft: Draft) -> Iterator[Finding]:
         )
 
 
-def _class_target(draft: Draft, name: str) -> Iterator[Finding]:
-    path = ("task_classes", name, "latency_p95_ms")
-    target, bounds = draft.number(*path), [bound for _, bound in draft.numbers(*LATENCY_BOUNDS)]
+def _class_target(draft: Draft, name: str, of: Target) -> Iterator[Finding]:
+    path = ("task_classes", name, of.key)
+    target, bounds = draft.number(*path), [bound for _, bound in draft.numbers("measuring", of.bounds)]
     if target is None:
         return
     if bounds and target not in bounds:
         near = min(bounds, key=lambda bound: abs(bound - target))
-        why = "target is no bound of the latency histogram"
-        yield Finding(path, why, figure(target), "one of measuring.latency_bounds_ms", figure(near))
-    if target / 1000 > FINE_BOUNDS[BadEvent.SLOW][-1]:
-        limit = round(FINE_BOUNDS[BadEvent.SLOW][-1] * 1000)
+        why = f"target is no bound of the {of.what} histogram"
+        yield Finding(path, why, figure(target), f"one of measuring.{of.bounds}", figure(near))
+    if target / 1000 > FINE_BOUNDS[of.event][-1]:
+        limit = round(FINE_BOUNDS[of.event][-1] * 1000)
         yield Finding(path, "target is beyond what the gateway can measure", figure(target), f"at most {limit}")
 
 
@@ -119,8 +140,8 @@ def _limits(draft: Draft) -> Iterator[Finding]:
 
 def _bounds(draft: Draft) -> Iterator[Finding]:
     strata = ("measuring", "strata")
-    for name in (LATENCY_BOUNDS[-1], "first_token_bounds_ms", "token_interval_bounds_ms"):
-        yield from rising(draft, ("measuring", name))
+    for target in TARGETS:
+        yield from rising(draft, ("measuring", target.bounds))
     for name in ("prompt_chars", "output_tokens"):
         yield from rising(draft, (*strata, name))
     classes = draft.keys("task_classes")

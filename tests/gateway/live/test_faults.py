@@ -108,7 +108,7 @@ async def test_without_a_release_the_answer_is_503(launcher: Any, tools: Any) ->
 
 
 def hasty(tools: Any, timeout_seconds: float) -> Any:
-    classes = dict.fromkeys(("generation", "completion", "query"), ClassConfig(0.1, timeout_seconds))
+    classes = dict.fromkeys(("generation", "completion", "query"), ClassConfig(0.1, timeout_seconds, 0.1, 0.1))
     return msgspec.structs.replace(tools.config(), classes=classes)
 
 

@@ -29,7 +29,7 @@ def levels(cuts: Levels) -> dict[str, dict[str, Levels]]:
 @pytest.fixture(scope="module")
 def hasty(tools: Any) -> Any:
     """Gives up after 1.5 s."""
-    classes = dict.fromkeys(("generation", "completion", "query"), ClassConfig(1.0, 1.5))
+    classes = dict.fromkeys(("generation", "completion", "query"), ClassConfig(1.0, 1.5, 0.5, 0.1))
     return msgspec.structs.replace(tools.config(), classes=classes)
 
 
