@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
-from ops.alerting.model import Group
+from ops.alerting.model import Alert, Group, Severity
 from ops.alerting.queries import readings
 from ops.alerting.rendering import rule_file
 from ops.alerting.rules import families
-from ops.alerting.runbooks import page
+from ops.alerting.runbooks import INDEX, index, page
 from ops.alerting.testing import test_file
 from ops.alerting.windows import duration
 from ops.spec.model import Spec
@@ -24,11 +24,15 @@ def files(spec: Spec) -> dict[PurePath, str]:
     """Raises QueryError."""
     found: dict[PurePath, str] = {}
     made = families(spec)
+    every: list[Alert] = []
     for name, groups in made.items():
         found[RULES / f"{name}.yml"] = rule_file(groups)
         found |= _tests(spec, name, made)
-        for group in groups:
-            found |= {RUNBOOKS / f"{alert.name}.md": page(alert) for alert in group.alerts}
+        alerts = [alert for group in groups for alert in group.alerts]
+        found |= {RUNBOOKS / f"{alert.name}.md": page(alert, f"../{RULES}/{name}.yml") for alert in alerts}
+        every += alerts
+    categories = {Severity(severity): names for severity, names in spec.alerting.categories}
+    found[RUNBOOKS / INDEX] = index(every, categories)
     return found
 
 

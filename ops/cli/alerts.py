@@ -10,6 +10,7 @@ import typer
 from ops.adapters import generated_files
 from ops.adapters.spec_file import load_spec
 from ops.alerting.files import ALERTS, RUNBOOKS, files
+from ops.cli.alerts_env import env
 from ops.cli.output import progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.verdict import EXIT_CODES, Outcome
@@ -19,6 +20,8 @@ app = typer.Typer(no_args_is_help=True)
 SpecFile = Annotated[Path, typer.Option("--spec", metavar="FILE", help="The spec's file.")]
 Folder = Annotated[Path, typer.Option("--root", metavar="FOLDER", help="Where the folders alerts and runbooks lie.")]
 FOLDERS = (ALERTS, RUNBOOKS)
+
+app.command()(env)
 
 
 @app.command()

@@ -36,7 +36,13 @@ def _tier_outage(rules: Objectives) -> Alert:
             meaning="Nearly all requests of a tier fail, or come after their class's p95 target.",
             impact="Users of the tier get no answer.",
             diagnosis=(Step("Which engines are up, and where do requests go?", ("ops stack status",)),),
-            mitigation=(Step("Send everything to stable.", ("ops route stable --now --tier $TIER --yes",)),),
+            mitigation=(
+                Step(
+                    "Send everything to stable.",
+                    ('ops route stable --now --tier $TIER --reason "outage" --yes',),
+                    undo=("ops canary resume --tier $TIER",),
+                ),
+            ),
             verification=(Step("Requests are answered.", ("ops probe",)),),
         ),
         cases=(

@@ -1,0 +1,87 @@
+"""Which alerts fire, as Prometheus has them, and which Alertmanagers it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+TIMEOUT_SECONDS = 5.0
+FIRING = "firing"
+T = TypeVar("T")
+
+
+class AlertsUnknown(Exception):
+    """Prometheus cannot be asked: nothing is known of its alerts. Worth another try once it answers."""
+
+
+@dataclass(frozen=True)
+class FiringAlert:
+    labels: Mapping[str, str]
+    """With alertname, severity and category."""
+    annotations: Mapping[str, str]
+    active_since: str
+    """RFC 3339, UTC."""
+
+    @property
+    def name(self) -> str:
+        return self.labels.get("alertname", "")
+
+
+class _Alert(msgspec.Struct, frozen=True):
+    state: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    activeAt: str
+
+
+class _Alerts(msgspec.Struct, frozen=True):
+    alerts: list[_Alert]
+
+
+class _Address(msgspec.Struct, frozen=True):
+    url: str
+
+
+class _Alertmanagers(msgspec.Struct, frozen=True):
+    activeAlertmanagers: list[_Address]
+
+
+class _AlertsAnswer(msgspec.Struct, frozen=True):
+    data: _Alerts
+
+
+class _AlertmanagersAnswer(msgspec.Struct, frozen=True):
+    data: _Alertmanagers
+
+
+async def firing(session: aiohttp.ClientSession, prometheus_url: str) -> tuple[FiringAlert, ...]:
+    """Those that fire now, the longest first; pending ones do not. Raises AlertsUnknown."""
+    answer = await _asked(session, prometheus_url, "/api/v1/alerts", _AlertsAnswer)
+    found = [one for one in answer.data.alerts if one.state == FIRING]
+    found.sort(key=lambda one: one.activeAt)
+    return tuple(FiringAlert(one.labels, one.annotations, one.activeAt) for one in found)
+
+
+async def alertmanager_url(session: aiohttp.ClientSession, prometheus_url: str) -> str | None:
+    """The base URL of the first Alertmanager that Prometheus tells; None if it tells nobody. Raises AlertsUnknown."""
+    answer = await _asked(session, prometheus_url, "/api/v1/alertmanagers", _AlertmanagersAnswer)
+    addresses = answer.data.activeAlertmanagers
+    return addresses[0].url.partition("/api/")[0] if addresses else None
+
+
+async def _asked(session: aiohttp.ClientSession, prometheus_url: str, path: str, answer: type[T]) -> T:
+    url = prometheus_url.rstrip("/") + path
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as response:
+            body = await response.read()
+            if response.status != 200:
+                raise AlertsUnknown(f"{prometheus_url} answers {path} with {response.status}")
+        return msgspec.json.decode(body, type=answer)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as e:
+        if isinstance(e, msgspec.MsgspecError):
+            raise AlertsUnknown(f"what {prometheus_url} answers to {path} is not what Prometheus answers") from e
+        raise AlertsUnknown(f"{prometheus_url} does not answer: {type(e).__name__}") from e

@@ -1,0 +1,100 @@
+"""``ops alerts env``: the variables of a runbook's commands, from the alert that fires and the stack that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ops.cli.output import CommandError, fail_usage, progress
+from ops.verdict import EXIT_CODES, Outcome
+
+if TYPE_CHECKING:
+    from ops.adapters.firing_alerts import FiringAlert
+
+_FAILED = EXIT_CODES[Outcome.FAIL]
+_UNKNOWN = EXIT_CODES[Outcome.INVALID]
+
+
+def env(
+    name: Annotated[str, typer.Argument(metavar="ALERTNAME", help="An alert that fires.")],
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Which one, where several fire; repeat it.")
+    ] = None,
+    prometheus: Annotated[str | None, typer.Option(metavar="URL", help="A Prometheus elsewhere.")] = None,
+    run_dir: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of the stack.")] = Path(".stack"),
+) -> None:
+    """Print `export` lines for the commands of an alert's runbook: eval "$(ops alerts env TierOutage)".
+
+    Exit 1 if the alert does not fire, 2 if it fires more than once and --label does not say which, 4 if Prometheus
+    cannot be asked.
+    """
+    from ops.alerting.commands import exports, label_values
+
+    wanted = _wanted(label or ())
+    url = prometheus or _stacks_prometheus(run_dir)
+    found, alertmanager = asyncio.run(_asked(url))
+    alert = _chosen(name, found, wanted)
+    values = {"PROMETHEUS": url.rstrip("/"), "RUN_DIR": str(run_dir.absolute())}
+    if alertmanager is not None:
+        values["ALERTMANAGER"] = alertmanager
+    else:
+        progress("$ALERTMANAGER is not set: Prometheus tells no Alertmanager")
+    print(exports({**values, **label_values(alert.labels)}), end="")
+
+
+async def _asked(url: str) -> tuple[tuple[FiringAlert, ...], str | None]:
+    import aiohttp
+
+    from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url, firing
+
+    async with aiohttp.ClientSession() as session:
+        try:
+            return await firing(session, url), await alertmanager_url(session, url)
+        except AlertsUnknown as e:
+            raise CommandError(f"{e}; name one with --prometheus URL", _UNKNOWN) from e
+
+
+def _chosen(name: str, found: Sequence[FiringAlert], wanted: Mapping[str, str]) -> FiringAlert:
+    named = [alert for alert in found if alert.name == name]
+    if not named:
+        others = ", ".join(dict.fromkeys(alert.name for alert in found)) or "nothing"
+        raise CommandError(f"{name} does not fire; what fires is {others}", _FAILED)
+    matching = [alert for alert in named if wanted.items() <= alert.labels.items()]
+    if len(matching) != 1:
+        _refuse(name, named, len(matching))
+    return matching[0]
+
+
+def _refuse(name: str, named: Sequence[FiringAlert], matching: int) -> NoReturn:
+    """With the labels that tell them apart."""
+    differing = {key for alert in named for key, value in alert.labels.items() if value != named[0].labels.get(key)}
+    lines = [
+        "  " + " ".join(f"--label {key}={alert.labels[key]}" for key in sorted(differing) if key in alert.labels)
+        for alert in named
+    ]
+    fires = f"{name} fires {len(named)} time{'s' if len(named) > 1 else ''}"
+    fail_usage(f"{fires}, {matching} of them as wanted; say which:\n" + "\n".join(lines))
+
+
+def _wanted(labels: Sequence[str]) -> dict[str, str]:
+    pairs = [label.partition("=") for label in labels]
+    for key, separator, _ in pairs:
+        if not separator or not key:
+            fail_usage(f"--label {key} is no NAME=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def _stacks_prometheus(run_dir: Path) -> str:
+    from ops.stack.state import StackError, load_stack
+
+    try:
+        url = load_stack(run_dir).prometheus_url
+    except StackError as e:
+        raise CommandError(f"{e}; or name a Prometheus with --prometheus URL", _UNKNOWN) from e
+    if url is None:
+        raise CommandError(f"the stack in {run_dir} has no Prometheus: start it with --prometheus on", _UNKNOWN)
+    return url
