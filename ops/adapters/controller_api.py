@@ -19,6 +19,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ops.adapters import controller_metrics
 from ops.rollout.commanding import CommandRefused
 from ops.rollout.controlling import Controller
 from ops.rollout.operating import Operations, ReleaseRequest
@@ -39,6 +40,9 @@ RECORDED_MAX = 200
 _DIGITS_MAX = 20
 _KEY_CHARS_MAX = 200
 _NULL_ESCAPED = b"\\u0000"
+_OPEN_PATHS = ("/health", "/metrics")
+"""Without a key: they tell of the controller's own state, and of nobody."""
+_METRICS_HEADERS = {"content-type": controller_metrics.CONTENT_TYPE}
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 log = structlog.get_logger("controller_api")
@@ -76,6 +80,7 @@ def controller_app(controller: Controller, operations: Operations, admin_key: st
     app.add_routes(
         [
             web.get("/health", api.health),
+            web.get("/metrics", api.metrics),
             web.post("/v1/releases", api.add_release),
             web.get("/v1/releases", api.releases),
             web.get("/v1/releases/{name}", api.release),
@@ -120,6 +125,9 @@ class _Api:
             "trouble": self._controller.trouble,
         }
         return _json(state)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=controller_metrics.render(self._controller), headers=_METRICS_HEADERS)
 
     async def add_release(self, request: web.Request) -> web.Response:
         body = await _body(request, _Release)
@@ -301,7 +309,7 @@ def _guard(admin_key: str) -> Middleware:
         given = request.headers.get("authorization", "").encode()
         if "\0" in request.path or "\0" in request.query_string:
             return _error(400, "bad_request", "the address holds a null character")
-        if request.path != "/health" and not hmac.compare_digest(given, expected):
+        if request.path not in _OPEN_PATHS and not hmac.compare_digest(given, expected):
             return _error(401, "unauthorised", "the admin key is missing or wrong")
         return await handler(request)
 

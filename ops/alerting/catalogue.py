@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ops.rollout import metric_names as names
 from serving import contract
 
 
@@ -97,18 +98,17 @@ def _gateway() -> Iterator[Metric]:
 
 def _controller() -> Iterator[Metric]:
     counter, gauge, of = Kind.COUNTER, Kind.GAUGE, Source.CONTROLLER
-    gauges = ("leader", "term", "last_tick_timestamp_seconds", "database_up", "notifications_pending")
-    yield from _of(of, gauge, "", (f"controller_{name}" for name in gauges))
-    yield from _of(of, counter, "", ("controller_ticks",))
-    yield from _of(of, counter, "kind", ("controller_tick_failures",))
-    yield from _of(of, Kind.HISTOGRAM, "", ("controller_tick_seconds",))
-    yield from _of(of, gauge, "", ("rollout_freeze_active",))
-    per_tier = ("step_weight_ratio", "started_timestamp_seconds", "blind_seconds")
-    yield from _of(of, gauge, "tier", (f"rollout_{name}" for name in per_tier))
-    yield from _of(of, gauge, "tier state", ("rollout_state",))
-    yield from _of(of, gauge, "tier event direction", ("rollout_evidence_log10",))
-    yield from _of(of, counter, "tier answer", ("rollout_looks",))
-    yield from _of(of, counter, "tier outcome", ("rollout_ended",))
+    alone = (names.LEADER, names.TERM, names.LAST_TICK, names.DATABASE_UP, names.NOTIFICATIONS, names.FREEZE)
+    yield from _of(of, gauge, "", alone)
+    yield from _of(of, counter, "", (names.TICKS,))
+    yield from _of(of, counter, "kind", (names.TICK_FAILURES,))
+    yield from _of(of, Kind.HISTOGRAM, "", (names.TICK_SECONDS,))
+    yield from _of(of, gauge, "tier", (names.STEP_WEIGHT, names.STARTED, names.BLIND, names.QUALITY_PROBED))
+    yield from _of(of, gauge, "tier state", (names.STATE,))
+    yield from _of(of, gauge, "tier event direction", (names.EVIDENCE, names.EVIDENCE_NEEDED))
+    yield from _of(of, gauge, "tier judgement outcome", (names.QUALITY,))
+    yield from _of(of, counter, "tier answer", (names.LOOKS,))
+    yield from _of(of, counter, "tier outcome", (names.ENDED,))
 
 
 def _engine() -> Iterator[Metric]:

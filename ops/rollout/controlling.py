@@ -22,15 +22,18 @@ from ops.rollout.assessing import probes_due
 from ops.rollout.checking import Checks
 from ops.rollout.clocks import read_clocks
 from ops.rollout.counted import CounterSource
+from ops.rollout.decided import Decided
 from ops.rollout.deciding import decide, new_replicas
 from ops.rollout.observing import Checked, Observation, Probed, blind_probe
 from ops.rollout.record import Release, Rollout
 from ops.rollout.recording import Recorded, Recorder, RecordingPlan
 from ops.rollout.replicas import Replicas, ReplicasError, ReplicaSpec, ReplicaStatus
 from ops.rollout.states import State
+from ops.rollout.telemetry import Telemetry, TickFailure
 from ops.rollout.traffic import Traffic
 from ops.rollout.workers import Worker, WorkersSeen, see_workers
 from ops.store.database import Database
+from ops.store.deliveries import pending_deliveries
 from ops.store.errors import LostLeadership, StoreError
 from ops.store.leadership import Leadership, try_to_lead
 from ops.store.rollouts import Loaded, load, save
@@ -127,6 +130,7 @@ class Controller:
         """Why the last tick failed, or None."""
         self.traffic = Traffic()
         """Of all tiers, while it leads."""
+        self.telemetry = Telemetry(around.tiers)
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -137,8 +141,10 @@ class Controller:
         while True:
             try:
                 leadership = await try_to_lead(self.around.database_url, self.holder)
+                self.telemetry.database_up = True
             except StoreError as e:
                 self.trouble = str(e)
+                self.telemetry.database_up = False
                 log.warning("no_database", reason=str(e))
                 leadership = None
             if leadership is None:
@@ -154,27 +160,41 @@ class Controller:
             log.warning("no_longer_leading", holder=self.holder, term=leadership.term)
 
     async def _lead(self, leadership: Leadership) -> None:
+        self.telemetry.lead_began(time.time())
         async with asyncio.TaskGroup() as group:
             checks = {tier: self._tier_checks(group, tier, leadership.term) for tier in self.around.tiers}
             while await leadership.alive():
                 started = time.monotonic()
                 seen = await see_workers(self.around.workers, self.around.counters)
                 self.traffic.read(seen.snapshots, started)
-                for tier in self.around.tiers:
-                    try:
-                        await self._tick(tier, leadership, seen, checks[tier])
-                        self.ticked_at[tier] = time.time()
-                        self.trouble = None
-                    except LostLeadership as e:
-                        log.warning("fenced_off", reason=str(e))
-                        _forget(checks)
-                        return
-                    except (StoreError, ReplicasError) as e:
-                        # Nothing was acted on that was not saved; the lease is the workers' way back to stable.
-                        self.trouble = str(e)
-                        log.warning("tick_failed", tier=tier, reason=str(e))
+                failed = await self._tick_all(leadership, seen, checks)
+                self.telemetry.ticked(time.monotonic() - started, time.time(), failed)
+                if TickFailure.FENCED in failed:
+                    break
                 await self._pause(TICK_SECONDS - (time.monotonic() - started))
             _forget(checks)
+
+    async def _tick_all(
+        self, leadership: Leadership, seen: WorkersSeen, checks: Mapping[str, TierChecks]
+    ) -> list[TickFailure]:
+        """What went wrong, by tier; nothing after it was fenced off."""
+        failed: list[TickFailure] = []
+        for tier in self.around.tiers:
+            try:
+                await self._tick(tier, leadership, seen, checks[tier])
+                self.ticked_at[tier] = time.time()
+                self.trouble = None
+            except LostLeadership as e:
+                log.warning("fenced_off", reason=str(e))
+                return [*failed, TickFailure.FENCED]
+            except (StoreError, ReplicasError) as e:
+                # Nothing was acted on that was not saved; the lease is the workers' way back to stable.
+                self.trouble = str(e)
+                failed.append(TickFailure.DATABASE if isinstance(e, StoreError) else TickFailure.REPLICAS)
+                log.warning("tick_failed", tier=tier, reason=str(e))
+        with contextlib.suppress(StoreError):  # a number for people: the next tick's will do
+            self.telemetry.notifications_pending = await pending_deliveries(self.around.database)
+        return failed
 
     def _tier_checks(self, group: asyncio.TaskGroup, tier: str, term: int) -> TierChecks:
         around = self.around
@@ -194,6 +214,7 @@ class Controller:
             loaded = await load(around.database, tier, term)
             serves_nothing = loaded.tier.stable is None and loaded.active is None
             if serves_nothing and checks.clean and not await checks.recorder.waiting():
+                self.telemetry.tiers[tier].decided(Decided(loaded.tier, None), loaded.frozen is not None)
                 return
             seen = await self._observe(loaded, workers, checks)
             recording = await checks.recorder.step(loaded.active, seen.replicas or {})
@@ -204,6 +225,7 @@ class Controller:
                 await save(around.database, decided, term=term, now=seen.now, webhooks=around.webhooks)
                 for entry in decided.entries:
                     log.info(entry.kind, tier=tier, transition=entry.event, to=entry.to_state, reason=entry.reason)
+            self.telemetry.tiers[tier].decided(decided, loaded.frozen is not None)
             replicas = _Fenced(around.replicas, leadership)
             await make_true(decided.tier, decided.rollout, replicas, around.workers, workers, recording)
 

@@ -26,6 +26,14 @@ async def due_deliveries(database: Database, now: float, count: int) -> list[Del
         return [Delivery(row[0], row[1], journal_line(row[2:])) for row in await cursor.fetchall()]
 
 
+async def pending_deliveries(database: Database) -> int:
+    """How many are neither done nor given up."""
+    async with database.transaction() as connection:
+        cursor = await connection.execute("SELECT count(*) FROM deliveries WHERE done_at IS NULL")
+        row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
 async def delivery_done(database: Database, delivery: Delivery, now: float) -> None:
     async with database.transaction() as connection:
         await connection.execute(

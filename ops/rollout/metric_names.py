@@ -1,0 +1,48 @@
+"""Names of the controller's Prometheus metrics. Counters carry the suffix ``_total`` when exposed.
+
+The first group is of every controller, the second of the one that leads: a standby would tell of rollouts that it
+does not see.
+"""
+
+from __future__ import annotations
+
+LEADER = "controller_leader"
+"""Gauge: 1 if this controller leads, 0 if it stands by."""
+TERM = "controller_term"
+"""Gauge: the term of its lead; 0 on a standby."""
+TICKS = "controller_ticks"
+"""Counter: passes over all tiers while it led, failed ones included."""
+TICK_FAILURES = "controller_tick_failures"
+"""Counter by kind (``TickFailure``): tiers of which a pass failed."""
+TICK_SECONDS = "controller_tick_seconds"
+"""Histogram: how long a pass took."""
+LAST_TICK = "controller_last_tick_timestamp_seconds"
+"""Gauge: when the last pass ended in which no tier failed, or else its lead began, as Unix time; 0: it never led."""
+DATABASE_UP = "controller_database_up"
+"""Gauge: 1 if the last thing asked of the database was answered."""
+
+STATE = "rollout_state"
+"""Gauge by tier, state: 1 for the state in force, 0 for all others; ``none`` where there is no rollout."""
+NO_ROLLOUT = "none"
+STEP_WEIGHT = "rollout_step_weight_ratio"
+"""Gauge by tier: the share that the canary should serve, 0 to 1."""
+STARTED = "rollout_started_timestamp_seconds"
+"""Gauge by tier: when the active rollout began, as Unix time; absent where there is none."""
+BLIND = "rollout_blind_seconds"
+"""Gauge by tier: for how long the judge has been blind; 0 if it sees, or need not look."""
+LOOKS = "rollout_looks"
+"""Counter by tier, answer (the judge's ``Decision``)."""
+ENDED = "rollout_ended"
+"""Counter by tier, outcome: the states in which a rollout ends."""
+EVIDENCE = "rollout_evidence_log10"
+"""Gauge by tier, event, direction (``worse``, ``harmless``): the e-value of the active rollout's last look."""
+EVIDENCE_NEEDED = "rollout_evidence_needed_log10"
+"""Gauge with the same labels: what it is to be held against."""
+QUALITY = "rollout_quality_verdict"
+"""Gauge by tier, judgement, outcome: 1 for the gravest of what was last found on the canary's replicas."""
+QUALITY_PROBED = "rollout_quality_probed_timestamp_seconds"
+"""Gauge by tier: the oldest of the last probes of the canary's replicas, as Unix time."""
+FREEZE = "rollout_freeze_active"
+"""Gauge: how many tiers have a change freeze."""
+NOTIFICATIONS = "controller_notifications_pending"
+"""Gauge: webhooks still to be called."""
