@@ -39,7 +39,7 @@ class Noun:
 NOUNS: Mapping[str, Noun] = {
     "demo": Noun("ops.cli.demo", "Promote a good release, roll a bad one back.", group=False),
     "spec": Noun("ops.cli.spec", "Check, show and compile the spec of the service."),
-    "stack": Noun("ops.cli.stack", "The local stack: up, status, logs, down."),
+    "stack": Noun("ops.cli.stack", "The local stack: up, status, restart, logs, down."),
     "doctor": Noun("ops.cli.doctor", "Say what this machine lacks, and how to get it.", group=False),
     "release": Noun("ops.cli.release", "Add, list, show and verify releases."),
     "canary": Noun("ops.cli.canary", "Start, watch and steer a rollout."),

@@ -24,7 +24,7 @@ EXIT_FAILED = 1
 LOG_LINES = 20
 LOG_POLL_SECONDS = 0.2
 
-app = typer.Typer(help="The local stack: up, status, logs, down.", no_args_is_help=True)
+app = typer.Typer(help="The local stack: up, status, restart, logs, down.", no_args_is_help=True)
 RunDir = Annotated[Path, typer.Option(help="The folder of everything that the stack writes.")]
 RUN_DIR = Path(".stack")
 
@@ -77,6 +77,19 @@ def status(
 ) -> None:
     """Ask every part how it is. Exit 0 if all is healthy, 1 if not or if no stack runs."""
     raise typer.Exit(_run(_status(run_dir.absolute(), json)))
+
+
+@app.command()
+def restart(
+    name: Annotated[str, typer.Argument(help="A program, as `ops stack status` names it.")],
+    now: Annotated[bool, typer.Option("--now", help="Kill it, instead of letting it finish what it does.")] = False,
+    run_dir: RunDir = RUN_DIR,
+) -> None:
+    """End one program and start it again, after the supervisor gave up on it too; returns once it is healthy.
+
+    Exit 1 if it does not end or does not become healthy; 2 if the stack has no such program.
+    """
+    raise typer.Exit(_run(_restart(run_dir.absolute(), name, now)))
 
 
 @app.command()
@@ -200,6 +213,14 @@ async def _status(run_dir: Path, as_json: bool) -> int:
         ]
         emit_table(f"The stack in {run_dir}", ("part", "health", "pid", "up", "where"), rows)
     return 0 if found.healthy else EXIT_FAILED
+
+
+async def _restart(run_dir: Path, name: str, now: bool) -> int:
+    from ops.stack.restarting import restart as restart_program
+    from ops.stack.state import load_secrets, load_stack
+
+    await restart_program(load_stack(run_dir), load_secrets(run_dir), name, progress, now)
+    return 0
 
 
 def _duration(seconds: float | None) -> str | None:

@@ -103,6 +103,22 @@ def test_a_killed_worker_shows_and_comes_back(running, until: Until) -> None:  #
     until(lambda: health(running)[0] == 0, "the worker comes back")
 
 
+def test_a_program_is_restarted_even_one_that_hangs(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+    guard = Supervisor(running.state().folder).processes()["gateway-1"].pid
+    (worker,) = psutil.Process(guard).children()
+    os.kill(worker.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    done = running.run("restart", "gateway-1", "--now")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 15, "it waits for no drain"
+    assert "gateway-1: healthy after" in done.stderr
+    assert not worker.is_running()
+    assert health(running)[1]["gateway-1"]["healthy"]
+    strange = running.run("restart", "nobody")
+    assert strange.returncode == 2
+    assert "gateway-0" in strange.stderr
+
+
 def test_prometheus_if_installed_scrapes_the_workers(running, until: Until) -> None:  # type: ignore[no-untyped-def]
     url = running.state().prometheus_url
     if url is None:
