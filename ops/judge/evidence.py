@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import log
 
+import msgspec
 import numpy as np
 
-from ops.judge.grading import Floats, Graded, level_gains
+from ops.judge.grading import Floats, Graded, Logs, level_gains
 
 _ODDS_BEYOND_MARGIN = (0.25, 0.5, 0.9, 1.4, 2.0, 2.8, 3.8, 5.0)
 """Alternatives against "no worse" for a yes/no event: log odds ratios beyond the margin, of 1.3 to 150 times its odds.
@@ -96,8 +97,7 @@ def steepness(cuts: tuple[float, ...], quantiles: tuple[float, ...]) -> float:
     return min(max(slope, _STEEPNESS_MIN), _STEEPNESS_MAX)
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """Log-likelihood ratio of each alternative against a boundary, and the history in a few numbers for people."""
 
     points: tuple[float, ...] = ()
@@ -149,12 +149,18 @@ def gains(boundary: Boundary, fallen: Sequence[Fallen]) -> Floats:
     share = np.array([cell.share for cell in fallen])
     rates = np.array([cell.rates for cell in fallen])  # cells x cuts
     if canary.shape[1] > 1:
-        seen = Graded(canary, total, share, rates, np.array([cell.steepness for cell in fallen]))
-        logs = np.tile(boundary.logs, (len(fallen), 1))
-        return level_gains(logs, seen, apart=boundary.apart).reshape(len(fallen), -1)
-    odds = np.exp(boundary.logs)
+        seen = Graded(canary.T, total.T, share, rates.T, np.array([cell.steepness for cell in fallen]))
+        logs = Logs(np.repeat(boundary.logs[:, None], len(fallen), axis=1), boundary.apart)
+        return level_gains([logs], seen)[0].reshape(-1, len(fallen)).T
+    return yes_no_gains(np.tile(boundary.logs, (len(fallen), 1)), canary, total, share[:, None], rates)
+
+
+def yes_no_gains(logs: Floats, canary: Floats, total: Floats, share: Floats, rates: Floats) -> Floats:
+    """The same for cells of several yes/no events. ``logs``: cells x (the boundary, then alternatives), logarithms of
+    odds ratios; the others are columns."""
+    odds = np.exp(logs)
     ratios = odds / (1 - rates + rates * odds)  # how many times the reference's rate the canary has
-    gained = canary * np.log(ratios) - total * np.log1p(share[:, None] * (ratios - 1))
+    gained = canary * np.log(ratios) - total * np.log1p(share * (ratios - 1))
     found: Floats = gained[:, 1:] - gained[:, :1]
     return found
 
@@ -245,9 +251,17 @@ def e_rate_below(bound: float, *, bad: int, total: int) -> float:
 
 def e_rates_below(bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]) -> list[float]:
     """The same for several events at once."""
-    bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
+    of_one_bad, of_one_good = _logs_below(tuple(bounds))
+    fell = np.array(bad)[:, None]
+    of_bad = np.where(fell > 0, np.maximum(fell, 1) * of_one_bad, 0.0)
+    of_good = (np.array(total)[:, None] - fell) * of_one_good
+    return _mixed(of_bad + of_good, log_weights(1, of_bad.shape[1]))
+
+
+@lru_cache(64)
+def _logs_below(bounds: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """What one bad and one good outcome add to each alternative's log-likelihood ratio: bounds x alternatives."""
+    bound = np.array(bounds)[:, None]
     rates = rates_below(bound)
     with np.errstate(divide="ignore"):
-        of_bad = np.where(fell > 0, np.maximum(fell, 1) * np.log(rates / bound), 0.0)
-    of_good = (np.array(total)[:, None] - fell) * np.log((1 - rates) / (1 - bound))
-    return _mixed(of_bad + of_good, log_weights(1, rates.shape[1]))
+        return np.log(rates / bound), np.log((1 - rates) / (1 - bound))

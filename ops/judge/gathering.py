@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ops.judge.cells import Cell, Recent, Whole, cell_of, groups, opportunities, share
+from ops.judge.befalling import gather_yes_no
+from ops.judge.cells import opportunities, seen_cells
 from ops.judge.counting import Cells, Counts, summed
-from ops.judge.evidence import Fallen, Profile, above_bounds, better_than, gains, grown, worse_than
-from ops.judge.model import Compared, JudgeState, Sides, Situation
+from ops.judge.evidence import above_bounds
+from ops.judge.model import JudgeState, Situation
 from ops.judge.spreading import gather_graded
 from ops.rollout.plan import AnalysisPlan, EventPlan, Role
-from serving.contract import GRADED, Arm, BadEvent
-
-_RATE_GUESS, _RATE_GUESS_REQUESTS = 0.25, 2
-"""The reference's rate of a yes/no event before anything is known: a guess that a few real requests outweigh."""
+from serving.contract import Arm, BadEvent
 
 
 def entered(state: JudgeState, now: Situation) -> JudgeState:
@@ -27,21 +25,14 @@ def entered(state: JudgeState, now: Situation) -> JudgeState:
 
 
 def gathered(state: JudgeState, increments: Cells, now: Situation, plan: AnalysisPlan) -> JudgeState:
-    names = sorted({cell for cell, _ in increments})
-    nothing = Counts()
-    canary = [increments.get((cell, Arm.CANARY), nothing) for cell in names]
-    canary_all, reference_all = summed(canary), nothing
+    canary_all = summed([counts for (_, arm), counts in increments.items() if arm is Arm.CANARY])
+    reference_all = summed([counts for (_, arm), counts in increments.items() if arm is now.reference])
     compared, whole, recent = dict(state.compared), dict(state.whole), dict(state.recent)
     if now.reference is not None:
-        reference = [increments.get((cell, now.reference), nothing) for cell in names]
-        reference_all = summed(reference)
-        cells = [
-            cell_of(name, on_canary, on_reference, compared.get(name, _NEVER), now)
-            for name, on_canary, on_reference in zip(names, canary, reference, strict=True)
-        ]
-        compared.update((cell.name, cell.so_far) for cell in cells)
-        gather_graded(whole, recent, cells, plan)
-        _gather_yes_no(whole, recent, cells, plan)
+        seen = seen_cells(increments, compared, now, now.reference)
+        compared.update(zip(seen.names, seen.so_far, strict=True))
+        gather_graded(whole, recent, seen, plan)
+        gather_yes_no(whole, recent, seen, plan)
     return replace(
         state,
         compared=compared,
@@ -53,43 +44,6 @@ def gathered(state: JudgeState, increments: Cells, now: Situation, plan: Analysi
         reference_step=state.reference_step.plus(reference_all),
         reference_whole=state.reference_whole.plus(reference_all),
     )
-
-
-_NEVER = Compared()
-_BLANK: Sides = (Profile(),)
-
-
-# --- Yes or no ------------------------------------------------------------------------------------------------------
-
-
-def _gather_yes_no(whole: Whole, recent: Recent, cells: Sequence[Cell], plan: AnalysisPlan) -> None:
-    for rule in plan.events:
-        event = rule.event
-        if rule.role is Role.OFF or event in GRADED:
-            continue
-        here = [cell for cell in cells if event in cell.canary.bad or event in cell.reference.bad]
-        if not here:
-            continue
-        fallen = [_fallen(event, cell) for cell in here]
-        gained = gains(worse_than(rule.margin, False), fallen)
-        found = dict(whole.get(event, {}))
-        for group, places in groups(here).items():
-            before = found.get(group, _BLANK)[0]
-            found[group] = (grown(before, gained[places], [fallen[i] for i in places]),)
-        whole[event] = found
-        before = recent.get(event, _BLANK)[0]
-        recent[event] = (grown(before, gains(better_than(rule.harm), fallen), fallen),)
-
-
-def _fallen(event: BadEvent, cell: Cell) -> Fallen:
-    on_canary, on_reference = cell.canary.bad.get(event, 0), cell.reference.bad.get(event, 0)
-    return Fallen((on_canary,), (on_reference,), share(cell.so_far, event), (_event_rate(event, cell.earlier),))
-
-
-def _event_rate(event: BadEvent, reference: Counts) -> float:
-    could = opportunities(reference, event)
-    bad = min(reference.bad.get(event, 0), could)
-    return (bad + _RATE_GUESS * _RATE_GUESS_REQUESTS) / (could + _RATE_GUESS_REQUESTS)
 
 
 def _absolute(state: JudgeState, canary: Counts, plan: AnalysisPlan) -> Mapping[BadEvent, tuple[float, ...]]:

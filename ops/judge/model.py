@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from ops.judge.counting import Counts
 from ops.judge.evidence import Profile
 from ops.rollout.plan import Role
@@ -20,13 +22,12 @@ class Decision(StrEnum):
     BLIND = "blind"
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(msgspec.Struct, frozen=True):
     """What was counted in one cell in this epoch, on the canary and on its reference."""
 
-    canary: Counts = field(default_factory=Counts)
+    canary: Counts = Counts()
     """Without its bad events and levels."""
-    reference: Counts = field(default_factory=Counts)
+    reference: Counts = Counts()
 
 
 Sides = tuple[Profile, ...]
@@ -75,8 +76,7 @@ class Situation:
         return self.levels.get(task_class, {}).get(stratum, {})
 
 
-@dataclass(frozen=True)
-class EventEvidence:
+class EventEvidence(msgspec.Struct, frozen=True):
     event: BadEvent
     role: Role
     canary: int

@@ -9,9 +9,10 @@ argument, and time is counted, never read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace as with_fields
 
 from ops.judge.counting import Cells, Counts, Difference
 from ops.judge.imagining import Imagined, Source, Traffic
@@ -78,7 +79,7 @@ def simulate(
             key = (cell, arm)
             if unseen:
                 levels = {event: found for event, found in counts.levels.items() if event not in unseen}
-                counts = replace(counts, levels=levels)
+                counts = with_fields(counts, levels=levels)
             unread[key] = unread[key].plus(counts) if key in unread else counts
             if arm is Arm.CANARY:
                 requests, bad = requests + counts.assigned, bad + _bad(counts)

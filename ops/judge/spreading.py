@@ -1,132 +1,119 @@
-"""What a look adds to the evidence of graded events: how the requests of each arm spread over the levels."""
+"""What a look adds to the evidence of graded events: how the requests of each arm spread over the levels.
+
+All graded events' cells are one array: its places are, side by side of every event, the cells in their order.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ops.judge.cells import EVERY, Cell, Recent, Whole, directions, groups, share
-from ops.judge.evidence import Boundary, Profile, better_than, steepness, worse_than
-from ops.judge.grading import Floats, Graded, level_gains
-from ops.judge.model import Sides
-from ops.rollout.plan import AnalysisPlan, Role
+from ops.judge.cells import EVERY, Recent, Seen, Whole, directions
+from ops.judge.evidence import Boundary, better_than, steepness, worse_than
+from ops.judge.grading import Floats, Graded, Logs, level_gains
+from ops.judge.growing import grown_by, profile_of, with_side
+from ops.rollout.plan import AnalysisPlan, EventPlan, Role
 from serving.contract import GRADED, BadEvent
 
 _LEVELS_GUESS_REQUESTS = 8
 """The reference's rates of passing the cuts before anything is known: a guess that few real requests outweigh."""
 
 
-def gather_graded(whole: Whole, recent: Recent, cells: Sequence[Cell], plan: AnalysisPlan) -> None:
-    """All graded events' cells are one array: a side of an event is so many of its rows."""
+@dataclass(frozen=True)
+class _Side:
+    rule: EventPlan
+    direction: int
+    at: int
+    """Which of the event's profiles it is."""
+    event: int
+    """The rule's place."""
+
+
+def gather_graded(whole: Whole, recent: Recent, seen: Seen, plan: AnalysisPlan) -> None:
     rules = [rule for rule in plan.events if rule.event in GRADED and rule.role is not Role.OFF]
-    shown = [(rule, cell) for rule in rules for cell in cells if _shows(rule.event, cell)]
-    if not shown:
+    if not rules or not seen.names:
         return
-    seen = _graded([(rule.event, cell) for rule, cell in shown], plan.level_quantiles)
-    places: dict[BadEvent, list[int]] = defaultdict(list)
-    for i, (rule, _) in enumerate(shown):
-        places[rule.event].append(i)
-    parts = [
-        (rule, side, places[rule.event])
-        for rule in rules
-        if rule.event in places
-        for side in directions(rule.event)
+    counted = _counted(seen, [rule.event for rule in rules], len(plan.level_quantiles) + 1)
+    shown = (counted[:2] > 0).any(axis=(0, 1))  # events x cells
+    sides = [
+        _Side(rule, direction, at, i)
+        for i, (rule, any_cell) in enumerate(zip(rules, shown.any(axis=1).tolist(), strict=True))
+        if any_cell
+        for at, direction in enumerate(directions(rule.event))
     ]
-    rows = np.array([i for _, _, own in parts for i in own])
-    repeated = seen if len(rows) == len(shown) else seen.rows(rows)
-    counts = [len(own) for _, _, own in parts]
-    margins = [worse_than(rule.margin, True, side) for rule, side, _ in parts]
-    harms = [better_than(rule.harm, side) for rule, side, _ in parts]
-    against = _side_gains(margins, counts, repeated, apart=True)
-    in_favour = _side_gains(harms, counts, repeated, apart=False)
-    of_rows = np.concatenate([repeated.canary, repeated.total, repeated.total * repeated.share[:, None]], axis=1)
-    first = 0
-    to_whole, to_recent = _Growing(against, of_rows), _Growing(in_favour, of_rows)
-    for rule, side, own in parts:
-        at = 0 if side == 1 else 1
-        for group, inside in groups(shown[i][1] for i in own).items():
-            to_whole.add((rule.event, group, at), whole.get(rule.event, {}).get(group), [first + i for i in inside])
-        before = recent.get(rule.event)
-        to_recent.add((rule.event, EVERY, at), before, list(range(first, first + len(own))))
-        first += len(own)
-    for (event, group, at), profile in to_whole.grown().items():
-        whole[event] = {**whole.get(event, {}), group: _with_side(whole.get(event, {}).get(group), at, profile)}
-    for (event, _, at), profile in to_recent.grown().items():
-        recent[event] = _with_side(recent.get(event), at, profile)
+    if not sides:
+        return
+    graded = _graded(seen, sides, counted, plan.level_quantiles)
+    against = _logs([worse_than(side.rule.margin, True, side.direction) for side in sides], len(seen.names), apart=True)
+    in_favour = _logs([better_than(side.rule.harm, side.direction) for side in sides], len(seen.names), apart=False)
+    gained = level_gains([against, in_favour], graded)
+    of_people = (graded.canary, graded.total, graded.total * graded.share)
+    groups = [EVERY, *sorted(set(seen.groups))]
+    members = np.array([[group in (EVERY, own) for group in groups] for own in seen.groups], dtype=float)
+    in_groups = (shown @ members > 0).tolist()  # events x groups
+
+    grown = [
+        (side, group, row)
+        for row, (side, group) in enumerate((side, group) for side in sides for group in groups)
+        if in_groups[side.event][row % len(groups)]
+    ]
+    before = [profile_of(whole.get(side.rule.event, {}).get(group), side.at) for side, group, _ in grown]
+    sums = _sums((gained[0], *of_people), members, len(sides))
+    profiles = grown_by(before, sums[[row for _, _, row in grown]], len(plan.level_quantiles) + 1)
+    for (side, group, _), profile in zip(grown, profiles, strict=True):
+        of_event = whole.get(side.rule.event, {})
+        whole[side.rule.event] = {**of_event, group: with_side(of_event.get(group), side.at, profile)}
+    before = [profile_of(recent.get(side.rule.event), side.at) for side in sides]
+    sums = _sums((gained[1], *of_people), members[:, :1], len(sides))
+    for side, profile in zip(sides, grown_by(before, sums, len(plan.level_quantiles) + 1), strict=True):
+        recent[side.rule.event] = with_side(recent.get(side.rule.event), side.at, profile)
 
 
-def _with_side(sides: Sides | None, at: int, profile: Profile) -> Sides:
-    return (profile,) if at == 0 and not sides else (*(sides or ())[:at], profile, *(sides or ())[at + 1 :])
+def _sums(parts: Sequence[Floats], members: Floats, sides: int) -> Floats:
+    """Over the cells of each group: (sides x groups) x columns. ``parts``: columns (more than one axis) x places."""
+    cells = len(members)
+    columns = np.concatenate([part.reshape(-1, sides, cells) for part in parts])
+    found: Floats = (columns @ members).transpose(1, 2, 0).reshape(-1, len(columns))
+    return found
 
 
-class _Growing:
-    """Profiles that grow by the sums of some rows each, all at once."""
-
-    def __init__(self, gained: Floats, of_rows: Floats) -> None:
-        self._columns = np.concatenate([gained, of_rows], axis=1)
-        self._points = gained.shape[1]
-        self._levels = of_rows.shape[1] // 3
-        self._before: dict[tuple[BadEvent, str, int], Profile] = {}
-        self._rows: list[list[int]] = []
-
-    def add(self, key: tuple[BadEvent, str, int], sides: Sides | None, rows: list[int]) -> None:
-        self._before[key] = sides[key[2]] if sides and len(sides) > key[2] else Profile()
-        self._rows.append(rows)
-
-    def grown(self) -> dict[tuple[BadEvent, str, int], Profile]:
-        members = np.zeros((len(self._rows), len(self._columns)))
-        for i, rows in enumerate(self._rows):
-            members[i, rows] = 1.0
-        sums = members @ self._columns
-        blank = (0.0,) * sums.shape[1]
-        sums += np.array([(*p.points, *p.canary, *p.total, *p.expected) or blank for p in self._before.values()])
-        ends = [self._points + i * self._levels for i in range(4)]
-        integers = sums[:, ends[0] : ends[2]].round().astype(int).tolist()
-        return {
-            key: Profile(
-                tuple(row[: ends[0]]), tuple(whole[: self._levels]), tuple(whole[self._levels :]), tuple(row[ends[2] :])
-            )
-            for key, row, whole in zip(self._before, sums.tolist(), integers, strict=True)
-        }
+def _logs(boundaries: Sequence[Boundary], cells: int, *, apart: bool) -> Logs:
+    return Logs(np.repeat(np.array([boundary.logs for boundary in boundaries]).T, cells, axis=1), apart)
 
 
-def _side_gains(boundaries: Sequence[Boundary], counts: Sequence[int], seen: Graded, *, apart: bool) -> Floats:
-    logs = np.repeat(np.array([boundary.logs for boundary in boundaries]), counts, axis=0)
-    return level_gains(logs, seen, apart=apart).reshape(len(logs), -1)
-
-
-def _shows(event: BadEvent, cell: Cell) -> bool:
-    return any(cell.canary.levels.get(event, ())) or any(cell.reference.levels.get(event, ()))
-
-
-def _graded(shown: Sequence[tuple[BadEvent, Cell]], quantiles: tuple[float, ...]) -> Graded:
-    none = (0,) * (len(quantiles) + 1)
-    counted = np.array(
-        [
-            (
-                *cell.canary.levels.get(event, none),
-                *cell.reference.levels.get(event, none),
-                *cell.earlier.levels.get(event, none),
-            )
-            for event, cell in shown
-        ],
-        dtype=float,
+def _counted(seen: Seen, events: Sequence[BadEvent], levels: int) -> Floats:
+    """On the canary, the reference, and the reference before this look: 3 x levels x events x cells."""
+    none = (0,) * levels
+    counts = chain(seen.canary, seen.reference, seen.earlier)
+    flat = np.fromiter(
+        chain.from_iterable([one.levels.get(event, none) for one in counts for event in events]), float
     )
-    canary, reference, earlier = np.split(counted, 3, axis=1)
+    return flat.reshape(3, len(seen.names), len(events), levels).transpose(0, 3, 2, 1)
+
+
+def _graded(seen: Seen, sides: Sequence[_Side], counted: Floats, quantiles: tuple[float, ...]) -> Graded:
+    events = [side.event for side in sides]
+    canary, reference, earlier = counted.take(events, axis=2).reshape(3, len(quantiles) + 1, -1)
+    steep = [steepness(levels.get(side.rule.event, ()), quantiles) for side in sides for levels in seen.levels]
     return Graded(
         canary,
         canary + reference,
-        np.array([share(cell.so_far, event) for event, cell in shown]),
+        np.concatenate([seen.share(side.rule.event) for side in sides]),
         passing_rates(earlier, quantiles),
-        np.array([steepness(cell.levels.get(event, ()), quantiles) for event, cell in shown]),
+        np.array(steep),
     )
 
 
 def passing_rates(earlier: Floats, quantiles: tuple[float, ...]) -> Floats:
-    """The reference's rate of passing each cut, strictly falling and within (0, 1): rows x cuts."""
-    guess = (1 - np.array(quantiles)) * _LEVELS_GUESS_REQUESTS
-    counted = earlier.sum(axis=1, keepdims=True) + _LEVELS_GUESS_REQUESTS
-    found: Floats = (earlier[:, ::-1].cumsum(axis=1)[:, -2::-1] + guess) / counted
+    """The reference's rate of passing each cut, strictly falling and within (0, 1): cuts x places.
+
+    ``earlier``: levels x places.
+    """
+    guess = (1 - np.array(quantiles)[:, None]) * _LEVELS_GUESS_REQUESTS
+    counted = earlier.sum(axis=0) + _LEVELS_GUESS_REQUESTS
+    found: Floats = (earlier[::-1].cumsum(axis=0)[-2::-1] + guess) / counted
     return found

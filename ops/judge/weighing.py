@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from statistics import fmean
 
 from ops.judge.cells import EVERY, opportunities
 from ops.judge.counting import Counts
@@ -35,7 +34,7 @@ def weighed(state: JudgeState, analysis: AnalysisPlan) -> tuple[EventEvidence, .
     for rule in rules:
         # The mean of e-values is one: a second way to the same conclusion costs a factor of two, no error rate.
         groups = state.whole.get(rule.event, {})
-        by_group = {group: fmean(against[rule.event, group]) for group in groups}
+        by_group = {group: _mean(against[rule.event, group]) for group in groups}
         worse = _over_groups(by_group, analysis.prompt_groups)
         harmless = min(in_favour[rule.event, EVERY])
         if rule.event in over_budget:
@@ -45,6 +44,10 @@ def weighed(state: JudgeState, analysis: AnalysisPlan) -> tuple[EventEvidence, .
         group = _standing_out(by_group, analysis.prompt_groups)
         found.append(_evidence(state, rule, analysis, (worse, needed, harmless), group))
     return tuple(found)
+
+
+def _mean(e: Sequence[float]) -> float:
+    return sum(e) / len(e)
 
 
 def _evidence(

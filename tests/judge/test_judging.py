@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from ops.judge.counting import Cells, Counts, Difference
 from ops.judge.judging import look
@@ -58,11 +59,11 @@ def shown(answer: Look, event: BadEvent) -> EventEvidence:
 
 
 def with_bad(counted: Counts, **bad: int) -> Counts:
-    return replace(counted, bad={**counted.bad, **{BadEvent(name): count for name, count in bad.items()}})
+    return with_fields(counted, bad={**counted.bad, **{BadEvent(name): count for name, count in bad.items()}})
 
 
 def with_levels(counted: Counts, levels: tuple[int, ...], *events: BadEvent) -> Counts:
-    return replace(counted, levels={**counted.levels, **dict.fromkeys(events, levels)})
+    return with_fields(counted, levels={**counted.levels, **dict.fromkeys(events, levels)})
 
 
 def times(counted: Counts, factor: float) -> Counts:
@@ -209,7 +210,7 @@ def test_what_speaks_against_it_from_several_sides_adds_up(analysis: AnalysisPla
     alike = with_bad(times(GOOD, 4), failed=1, cut=1, empty=1, invalid=1, refused=1)
     for scale in range(1, 40):
         bad = {event: count * scale // 6 for event, count in part.bad.items()}
-        answer = judged(analysis, counts(replace(part, bad=bad), alike))
+        answer = judged(analysis, counts(with_fields(part, bad=bad), alike))
         if answer.decision is Decision.ROLL_BACK:
             break
     assert answer.decision is Decision.ROLL_BACK
@@ -373,9 +374,9 @@ def test_an_event_that_no_request_could_show_is_not_waited_for(analysis: Analysi
 
 def test_shares_are_of_what_was_streamed_where_only_streams_can_show_it(analysis: AnalysisPlan) -> None:
     # The canary got four times the streams, hence four times the first tokens on every level: no worse.
-    canary = replace(GOOD, levels={BadEvent.SLOW: LEVELS, BadEvent.SLOW_FIRST_TOKEN: LEVELS})
+    canary = with_fields(GOOD, levels={BadEvent.SLOW: LEVELS, BadEvent.SLOW_FIRST_TOKEN: LEVELS})
     quarter = {BadEvent.SLOW: LEVELS, BadEvent.SLOW_FIRST_TOKEN: (50, 25, 15, 8, 2)}
-    answer = judged(analysis, counts(canary, replace(GOOD, streamed=100, levels=quarter)))
+    answer = judged(analysis, counts(canary, with_fields(GOOD, streamed=100, levels=quarter)))
     assert answer.decision is not Decision.ROLL_BACK
     assert shown(answer, BadEvent.SLOW_FIRST_TOKEN).e_worse < 1
 

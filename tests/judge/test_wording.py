@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from ops.judge.counting import Counts
 from ops.judge.model import Decision, EventEvidence, Look, Situation
@@ -27,7 +28,7 @@ SLOW = EventEvidence(
     observable=True,
     past_quantile=0.75,
 )
-FAILED = replace(SLOW, event=BadEvent.FAILED, canary=3, total=5, expected=2.5, e_worse=1.4, past_quantile=None)
+FAILED = with_fields(SLOW, event=BadEvent.FAILED, canary=3, total=5, expected=2.5, e_worse=1.4, past_quantile=None)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +49,14 @@ def test_a_graded_event_is_told_at_the_cut_that_tells_most() -> None:
 
 @pytest.mark.parametrize("event", sorted(GRADED))
 def test_every_graded_event_has_words_of_its_own(event: BadEvent) -> None:
-    text = describe_event(replace(SLOW, event=event)).text
+    text = describe_event(with_fields(SLOW, event=event)).text
     assert "than the usual p75" in text
     assert "'" not in text
 
 
 def test_a_group_of_prompts_is_named() -> None:
-    assert "answers slower than the usual p75 (prompts p2) 141 fell" in describe_event(replace(SLOW, group="p2")).text
-    assert "'failed' events (prompts p2)" in describe_event(replace(FAILED, group="p2")).text
+    assert "answers slower than the usual p75 (prompts p2) 141 fell" in describe_event(with_fields(SLOW, group="p2")).text
+    assert "'failed' events (prompts p2)" in describe_event(with_fields(FAILED, group="p2")).text
 
 
 def test_a_yes_no_event_is_told_by_its_name() -> None:
@@ -65,18 +66,18 @@ def test_a_yes_no_event_is_told_by_its_name() -> None:
 
 
 def test_what_could_not_be_seen_is_said_to_be_unseen() -> None:
-    unseen = replace(SLOW, event=BadEvent.SLOW_TOKENS, total=0, canary=0, observable=False)
+    unseen = with_fields(SLOW, event=BadEvent.SLOW_TOKENS, total=0, canary=0, observable=False)
     assert describe_event(unseen).text == "slow tokens: no request of this step could show it"
 
 
 def test_nothing_beside_the_reference_tells_the_rate_alone() -> None:
-    quiet = replace(FAILED, total=0, canary=0, canary_rate=0.025)
+    quiet = with_fields(FAILED, total=0, canary=0, canary_rate=0.025)
     text = describe_event(quiet).text
     assert text.startswith("no 'failed' event beside the reference; 2.5% of the canary's requests")
 
 
 def test_evidence_is_kept_as_numbers_that_json_can_hold() -> None:
-    far = describe_event(replace(SLOW, e_worse=float("inf"), e_harmless=1e300))
+    far = describe_event(with_fields(SLOW, e_worse=float("inf"), e_harmless=1e300))
     assert far.values["e_worse"] == far.values["e_harmless"] == 1e12
 
 
@@ -96,7 +97,7 @@ def test_a_step_is_told_with_what_it_had_and_what_it_needs(plan: RolloutPlan) ->
 
 def test_the_summary_of_an_advance_says_how_events_fell_and_what_was_quiet(plan: RolloutPlan) -> None:
     step = describe_step(Situation(0, 1, Arm.BASELINE, 1, 1, 70.0, 60.0), Counts(), Counts(), plan.analysis)
-    quiet = replace(FAILED, event=BadEvent.EMPTY, total=0, canary=0)
+    quiet = with_fields(FAILED, event=BadEvent.EMPTY, total=0, canary=0)
     answer = Look(Decision.ADVANCE, Verdict(Outcome.PASS, (step,)), (SLOW, FAILED, quiet), 100, 100)
     words = summary(answer)
     assert "on the canary fell 141 of 212 answers slower than the usual p75 (106 expected)" in words
