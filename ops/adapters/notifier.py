@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import structlog
 
 from ops.adapters.webhooks import WebhookError, deliver
+from ops.rollout.clocks import read_clocks
 from ops.rollout.controlling import Controller
+from ops.rollout.record import Clock
 from ops.store.deliveries import Delivery, delivery_done, delivery_failed, due_deliveries
 from ops.store.errors import StoreError
 
@@ -23,26 +24,36 @@ _BATCH = 20
 log = structlog.get_logger("notifier")
 
 
-async def notify(controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:
+Clocks = Callable[[], tuple[float, Clock]]
+"""Unix seconds now, and the clock that they were read from."""
+
+
+async def notify(
+    controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str], clocks: Clocks = read_clocks
+) -> None:
     """Until cancelled. ``urls`` by webhook name. Works only while the controller leads, so that one alone calls."""
     database = controller.around.database
     while True:
         try:
             if controller.leadership is not None:
-                for delivery in await due_deliveries(database, time.time(), _BATCH):
-                    await _try(controller, session, urls, delivery)
+                for delivery in await due_deliveries(database, *clocks(), _BATCH):
+                    await _try(controller, session, urls, delivery, clocks)
         except StoreError as e:
             log.warning("no_database", reason=str(e))
         await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _try(
-    controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str], delivery: Delivery
+    controller: Controller,
+    session: aiohttp.ClientSession,
+    urls: Mapping[str, str],
+    delivery: Delivery,
+    clocks: Clocks,
 ) -> None:
     database, line = controller.around.database, delivery.line
     url = urls.get(delivery.webhook)
     if url is None:
-        await delivery_failed(database, delivery, "the spec has no such webhook any more", None, time.time())
+        await delivery_failed(database, delivery, "the spec has no such webhook any more", None, *clocks())
         return
     payload = {
         "schema": "gratefulgpt.transition/1",
@@ -59,8 +70,9 @@ async def _try(
         await deliver(session, url, payload, f"{line.seq}-{delivery.webhook}")
     except WebhookError as e:
         attempts = delivery.attempts + 1
-        due = time.time() + FIRST_RETRY_SECONDS * 2**delivery.attempts if attempts < ATTEMPTS_MAX else None
+        now, clock = clocks()
+        due = now + FIRST_RETRY_SECONDS * 2**delivery.attempts if attempts < ATTEMPTS_MAX else None
         log.warning("webhook_failed", webhook=delivery.webhook, attempts=attempts, reason=str(e), final=due is None)
-        await delivery_failed(database, delivery, str(e), due, time.time())
+        await delivery_failed(database, delivery, str(e), due, now, clock)
     else:
-        await delivery_done(database, delivery, time.time())
+        await delivery_done(database, delivery, clocks()[0])

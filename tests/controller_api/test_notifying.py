@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 
 from ops.adapters import notifier
+from ops.rollout.clocks import read_clocks
+from ops.rollout.record import Clock
 
 pytestmark = pytest.mark.server
 
@@ -62,6 +64,31 @@ async def test_a_receiver_that_refuses_twice_gets_each_transition_once_accepted(
     logged = capsys.readouterr()
     assert "webhook_failed" in logged.out
     assert "a-secret-of-the-chat" not in logged.out + logged.err
+
+
+async def test_where_the_clock_is_put_back_by_an_hour_a_receiver_that_refused_hears_within_seconds(
+    start_service: Any, served: Any, until: Any, tmp_path: Path
+) -> None:
+    receiver, put_by = Receiver(refusals=1), [0.0]
+
+    def clocks() -> tuple[float, Clock]:
+        now, clock = read_clocks()
+        return now + put_by[0], Clock(clock.boot, clock.ahead_seconds + put_by[0])
+
+    async with served(receiver.app()) as url:
+        urls = {"chat": f"{url}/hook/a-secret-of-the-chat"}
+        service = await start_service(webhooks=urls)
+        await service.leads()
+        task = asyncio.create_task(notifier.notify(service.controller, service.session, urls, clocks))
+        try:
+            await service.register("v1", tmp_path / "v1")
+            assert (await service.call("POST", "/v1/rollouts", {"release": "v1"}))[0] == 201
+            await until(lambda: bool(receiver.tries), "it was never tried")
+            put_by[0] = -3600.0
+            await until(lambda: len(receiver.accepted) == 1, lambda: f"tries: {receiver.tries}")
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=30)
 
 
 async def test_deliveries_outlive_the_controller_and_one_receiver_does_not_hold_up_another(

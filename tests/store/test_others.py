@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.rollout_world import TIER, release
 from ops.rollout.decided import Decided, Entry
-from ops.rollout.record import ArtefactFile, TierRecord
+from ops.rollout.record import ArtefactFile, Clock, TierRecord
 from ops.store.answers import KeptAnswer, forget_answers, keep_answer, kept_answer
 from ops.store.database import CONNECT_TIMEOUT_SECONDS, IDLE_TRANSACTION_TIMEOUT_MS, Database
 from ops.store.deliveries import delivery_done, delivery_failed, due_deliveries
@@ -22,6 +22,7 @@ from ops.store.releases import add_release, get_release, list_releases
 from ops.store.rollouts import load, read_journal, save
 
 pytestmark = pytest.mark.server
+CLOCK = Clock("a-boot", 5.0)
 
 
 async def test_a_release_comes_back_as_it_was_registered(database: Database) -> None:
@@ -69,16 +70,50 @@ async def test_a_webhook_is_called_until_it_is_done_or_given_up(url: str, databa
         entries = (Entry("transition", "go", "ready", "preparing", "warming"), Entry("routes", "no transition"))
         webhooks = ["chat", "pager"]
         await save(database, Decided(TierRecord(TIER), None, entries), term=lead.term, now=10.0, webhooks=webhooks)
-    assert await due_deliveries(database, 9.9, 10) == []
-    chat, pager = sorted(await due_deliveries(database, 10.0, 10), key=lambda one: one.webhook)
+    chat, pager = sorted(await due_deliveries(database, 10.0, CLOCK, 10), key=lambda one: one.webhook)
     assert (chat.webhook, chat.line.entry.to_state, pager.webhook) == ("chat", "warming", "pager")
     await delivery_done(database, chat, 11.0)
-    await delivery_failed(database, pager, "answered 500", 20.0, 11.0)
-    assert await due_deliveries(database, 19.0, 10) == []
-    (again,) = await due_deliveries(database, 20.0, 10)
+    await delivery_failed(database, pager, "answered 500", 20.0, 11.0, CLOCK)
+    assert await due_deliveries(database, 19.0, CLOCK, 10) == []
+    (again,) = await due_deliveries(database, 20.0, CLOCK, 10)
     assert (again.webhook, again.attempts) == ("pager", 1)
-    await delivery_failed(database, again, "answered 500", None, 21.0)
-    assert await due_deliveries(database, 1e9, 10) == []
+    await delivery_failed(database, again, "answered 500", None, 21.0, CLOCK)
+    assert await due_deliveries(database, 1e9, CLOCK, 10) == []
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 86_400.0, -86_400.0], ids=lambda s: f"{s:+.0f}s")
+async def test_a_webhook_is_tried_again_after_the_seconds_meant_however_the_wall_clock_is_put(
+    url: str, database: Database, jump: float
+) -> None:
+    written, failed, jumped = 100_000.0, 100_001.0, replace(CLOCK, ahead_seconds=CLOCK.ahead_seconds + jump)
+    await with_a_webhook(url, database, at=written)
+    (one,) = await due_deliveries(database, written + jump, jumped, 10)  # never tried: at once, by any clock
+    await delivery_failed(database, one, "answered 500", failed + 8, failed, CLOCK)
+    assert await due_deliveries(database, failed + 7 + jump, jumped, 10) == []
+    (again,) = await due_deliveries(database, failed + 8 + jump, jumped, 10)
+    assert again.attempts == 1
+    # Set by the clock that had jumped, read after it was put right.
+    await delivery_failed(database, again, "answered 500", failed + 24 + jump, failed + 8 + jump, jumped)
+    assert await due_deliveries(database, failed + 23, CLOCK, 10) == []
+    assert [late.attempts for late in await due_deliveries(database, failed + 24, CLOCK, 10)] == [2]
+
+
+async def test_after_a_reboot_or_on_another_machine_a_webhook_is_tried_at_once(url: str, database: Database) -> None:
+    await with_a_webhook(url, database, at=10.0)
+    (one,) = await due_deliveries(database, 10.0, CLOCK, 10)
+    await delivery_failed(database, one, "answered 500", 200.0, 11.0, CLOCK)
+    assert await due_deliveries(database, 12.0, CLOCK, 10) == []
+    assert len(await due_deliveries(database, 12.0, Clock("another", 12.0), 10)) == 1
+
+
+async def with_a_webhook(url: str, database: Database, *, at: float) -> None:
+    """A transition written at ``at``, of which one webhook is to hear."""
+    lead = await try_to_lead(url, "first")
+    assert lead is not None
+    async with lead:
+        entry = Entry("transition", "go", "ready", "preparing", "warming")
+        decided = Decided(TierRecord(TIER), None, (entry,))
+        await save(database, decided, term=lead.term, now=at, webhooks=["pager"])
 
 
 async def test_a_leader_that_hangs_within_a_transaction_does_not_keep_the_next_from_leading(
