@@ -46,9 +46,7 @@ _OPERATIONS = {1: add, -1: sub}
 
 def _bad_sum(one: Mapping[BadEvent, int], other: Mapping[BadEvent, int], sign: int) -> dict[BadEvent, int]:
     return {
-        event: count
-        for event in sorted({*one, *other})
-        if (count := one.get(event, 0) + sign * other.get(event, 0))
+        event: count for event in sorted({*one, *other}) if (count := one.get(event, 0) + sign * other.get(event, 0))
     }
 
 
@@ -173,4 +171,3 @@ def _grown(snapshot: CounterSnapshot, base: CounterSnapshot | None, tier: str, e
     nothing = Counts()
     keys = current.keys() | before.keys()
     return {key: current.get(key, nothing).plus(before.get(key, nothing), -1) for key in keys}
-

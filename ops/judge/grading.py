@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,9 @@ class Logs:
 
 
 def level_gains(boundaries: Sequence[Logs], seen: Graded) -> list[Floats]:
-    """What each place adds to the log-likelihood ratio of each alternative: by boundary, shapes x alternatives x places.
+    """What each place adds to the log-likelihood ratio of each alternative, by boundary.
+
+    Each: shapes x alternatives x places. See ``_level_ratios`` for how odds move the levels.
 
     With the reference's odds of passing a cut multiplied by ``o``, and ``d = 1 - rate + rate * o``, its rate is
     multiplied by ``o / d``, that of not passing by ``1 / d``, and of falling between two cuts by ``o / (d d')``.
@@ -61,32 +64,30 @@ def level_gains(boundaries: Sequence[Logs], seen: Graded) -> list[Floats]:
     log_d = np.log(d)
     of_cuts = _of_cuts(log_odds, odds, d, log_d, seen)
     ratios = _level_ratios(log_odds, log_d)
-    found, first = [], 0
-    for boundary in boundaries:
-        end = first + len(boundary.values)
+    ends = list(accumulate((len(boundary.values) for boundary in boundaries), initial=0))
+    for boundary, (first, end) in zip(boundaries, pairwise(ends), strict=True):
         if boundary.apart:
             _keep_apart(ratios[:, first:end])
-        first = end
-    of_shift = _of_shift(ratios, seen)
-    first = 0
-    for boundary in boundaries:
-        end = first + len(boundary.values)
-        gained = np.empty((len(of_cuts) + 1, end - first - 1, logs.shape[1]))
-        np.subtract(of_cuts[:, first + 1 : end], of_cuts[:, first : first + 1], out=gained[:-1])
-        np.subtract(of_shift[first + 1 : end], of_shift[first], out=gained[-1])
-        found.append(gained)
-        first = end
-    return found
+    of_shapes = np.concatenate([of_cuts, _of_shift(ratios, seen)[None]])
+    return [of_shapes[:, first + 1 : end] - of_shapes[:, first : first + 1] for first, end in pairwise(ends)]
 
 
 def _of_cuts(log_odds: Floats, odds: Floats, d: Floats, log_d: Floats, seen: Graded) -> Floats:
-    """Log-likelihoods where the odds of passing one cut alone differ, less those of a canary that is alike."""
+    """Log-likelihoods where the odds of passing one cut alone differ, less those of a canary that is alike.
+
+    With how many passed: ``canary * log_odds + reference's total * log_d - either * log_above - others * log_below``.
+    Overwrites ``d``: arrays are many, and each new one costs as much as what is done to it.
+    """
     past, past_either = _past(seen.canary), _past(seen.total)
     both = seen.total.sum(axis=0)
-    on_reference = both - seen.canary.sum(axis=0)
-    kept = d * (1 - seen.share)
-    log_above, log_below = np.log(kept + seen.share * odds), np.log(kept + seen.share)
-    found: Floats = past * log_odds + on_reference * log_d - past_either * log_above - (both - past_either) * log_below
+    d *= 1 - seen.share
+    log_above, log_below = d + seen.share * odds, d + seen.share
+    found: Floats = past * log_odds
+    found += np.multiply(both - seen.canary.sum(axis=0), log_d, out=d)
+    for either, log in ((past_either, log_above), (both - past_either, log_below)):
+        np.log(log, out=log)
+        log *= either
+        found -= log
     return found
 
 
@@ -106,8 +107,13 @@ def _keep_apart(ratios: Floats) -> None:
 
 
 def _of_shift(ratios: Floats, seen: Graded) -> Floats:
-    either = np.log(1 - seen.share + seen.share * np.exp(ratios))
-    found: Floats = (seen.canary[:, None] * ratios - seen.total[:, None] * either).sum(axis=0)
+    """Log-likelihoods where all odds differ: logs x places."""
+    either = np.exp(ratios)
+    either *= seen.share
+    either += 1 - seen.share
+    np.log(either, out=either)
+    either *= seen.total[:, None]
+    found: Floats = (seen.canary[:, None] * ratios - either).sum(axis=0)
     return found
 
 

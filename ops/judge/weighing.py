@@ -106,6 +106,8 @@ def _tolerated(state: JudgeState, rules: Sequence[EventPlan]) -> dict[BadEvent, 
 
 def _over_groups(by_group: Mapping[str, float], prompt_groups: int) -> float:
     """Half of the mixture is on all requests, half is spread over the lengths of prompts; of those not seen e is 1."""
+    if not by_group:
+        return 1.0
     unseen = prompt_groups - sum(1 for group in by_group if group != EVERY)
     parts = sum(e for group, e in by_group.items() if group != EVERY) + unseen
     return (by_group.get(EVERY, 1.0) + parts / prompt_groups) / 2
@@ -113,8 +115,10 @@ def _over_groups(by_group: Mapping[str, float], prompt_groups: int) -> float:
 
 def _standing_out(by_group: Mapping[str, float], prompt_groups: int) -> str:
     """The group that adds most to the evidence: all requests, unless one length of prompt alone says more."""
+    if not by_group:
+        return EVERY
     weighted = {group: e if group == EVERY else e / prompt_groups for group, e in by_group.items()}
-    return max(weighted, key=lambda group: (weighted[group], group == EVERY), default=EVERY)
+    return max(weighted, key=lambda group: (weighted[group], group == EVERY))
 
 
 def _observable(state: JudgeState, event: BadEvent) -> bool:
@@ -156,5 +160,3 @@ def _may_hang(canary: Counts) -> int:
     Without them those that hang would count as nothing until they time out, and what has finished would look clean.
     """
     return max(0, min(canary.assigned - canary.finished, canary.bad.get(BadEvent.OVER_TARGET, 0)))
-
-

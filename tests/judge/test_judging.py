@@ -37,8 +37,15 @@ def analysis(plan: RolloutPlan) -> AnalysisPlan:
     return replace(plan.analysis, level_quantiles=QUANTILES)
 
 
-def beside(reference: Arm | None = Arm.BASELINE, *, seconds: float = 100.0, step: int = 0, epoch: int = 1,
-           canary_replicas: int = 1, reference_replicas: int = 1) -> Situation:
+def beside(
+    reference: Arm | None = Arm.BASELINE,
+    *,
+    seconds: float = 100.0,
+    step: int = 0,
+    epoch: int = 1,
+    canary_replicas: int = 1,
+    reference_replicas: int = 1,
+) -> Situation:
     levels = {"query": dict.fromkeys(STRATA, CUTS)}
     return Situation(step, epoch, reference, canary_replicas, reference_replicas, seconds, 60.0, levels)
 

@@ -55,7 +55,8 @@ def test_every_graded_event_has_words_of_its_own(event: BadEvent) -> None:
 
 
 def test_a_group_of_prompts_is_named() -> None:
-    assert "answers slower than the usual p75 (prompts p2) 141 fell" in describe_event(with_fields(SLOW, group="p2")).text
+    text = describe_event(with_fields(SLOW, group="p2")).text
+    assert "answers slower than the usual p75 (prompts p2) 141 fell" in text
     assert "'failed' events (prompts p2)" in describe_event(with_fields(FAILED, group="p2")).text
 
 

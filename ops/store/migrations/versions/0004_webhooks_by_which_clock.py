@@ -1,4 +1,4 @@
-"""By which clock a webhook's next try was set: so that a jump of the wall clock neither puts it off nor brings it on."""
+"""By which clock a webhook's next try was set, so that a jump of the wall clock neither delays nor hastens it."""
 
 from __future__ import annotations
 
