@@ -9,6 +9,7 @@ from pathlib import PurePath
 from ops.alerting.model import Alert, Group, Severity
 from ops.alerting.queries import readings
 from ops.alerting.rendering import rule_file
+from ops.alerting.routing import configuration
 from ops.alerting.rules import families
 from ops.alerting.runbooks import INDEX, index, page
 from ops.alerting.testing import test_file
@@ -17,12 +18,13 @@ from ops.spec.model import Spec
 
 ALERTS, RUNBOOKS = PurePath("alerts"), PurePath("runbooks")
 RULES = ALERTS / "rules"
+ALERTMANAGER = ALERTS / "alertmanager.yml"
 Families = Mapping[str, tuple[Group, ...]]
 
 
 def files(spec: Spec) -> dict[PurePath, str]:
     """Raises QueryError."""
-    found: dict[PurePath, str] = {}
+    found = {ALERTMANAGER: configuration(spec.alerting)}
     made = families(spec)
     every: list[Alert] = []
     for name, groups in made.items():

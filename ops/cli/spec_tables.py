@@ -17,6 +17,8 @@ def shown_values(spec: Spec) -> dict[str, object]:
     values["notifications"]["webhooks"] = [
         {"name": hook.name, "url": _host(hook.url)} for hook in spec.notifications.webhooks
     ]
+    for hook in values["alerting"]["receivers"]["webhook"]:
+        hook["url"] = hook["url"] and _host(hook["url"])
     return dict(values)
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from ops.spec.base import ENTRIES_MAX, Amount, Count, Name, Part, Percent, Seconds
+from ops.spec.receiving import AlertRoute, Heartbeat, Links, Maintenance, Receivers, Severity
+from ops.spec.web import WebAddress
 
 Names = Annotated[tuple[Name, ...], Field(max_length=ENTRIES_MAX)]
-
-
-Severity = Literal["critical", "warning", "info"]
-"""The values of ``ops.alerting.model.Severity``; a test keeps them equal."""
 Exporter = Literal["node", "dcgm", "postgres"]
 
 
@@ -94,26 +90,18 @@ class Alerting(Part):
     exporters: Annotated[tuple[Exporter, ...], Field(max_length=ENTRIES_MAX)] = ()
     """What Prometheus scrapes besides the service's own parts; without one its rules are left out."""
     objectives: Objectives
-
-
-def _web_address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number, a broken IPv6 address
-        valid = False
-    if not valid or any(character.isspace() for character in url):
-        raise PydanticCustomError("web_address", "no web address", {"expected": "an address http://... or https://..."})
-    if parts.username is not None or parts.password is not None:
-        raise PydanticCustomError(
-            "web_address", "a user or password in an address", {"expected": "an address without user and password"}
-        )
-    return url
+    secrets_folder: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$", max_length=500)]
+    """On the machine where Alertmanager runs: the files that receivers name."""
+    receivers: Receivers
+    routes: Annotated[tuple[AlertRoute, ...], Field(min_length=1, max_length=ENTRIES_MAX)]
+    heartbeat: Heartbeat
+    links: Links
+    maintenance: Maintenance
 
 
 class Webhook(Part):
     name: Name
-    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address), Field(repr=False)]
+    url: Annotated[WebAddress, Field(repr=False)]
     """Gets each transition of a rollout as a POST. Often a secret: no message and no table shows more than its host."""
 
 

@@ -34,6 +34,8 @@ _BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "literal_error": lambda ctx: ctx["expected"],
     "enum": lambda ctx: ctx["expected"],
     "web_address": lambda ctx: ctx["expected"],
+    "local_time": lambda ctx: ctx["expected"],
+    "time_zone": lambda ctx: ctx["expected"],
     "string_pattern_mismatch": lambda ctx: f"text like {ctx['pattern']}",
     "string_too_long": lambda ctx: f"at most {ctx['max_length']} characters",
     "string_too_short": lambda ctx: f"at least {_counted(ctx['min_length'], 'character')}",

@@ -12,6 +12,10 @@ from ops.spec import Fault
 Edited = Callable[..., bytes]
 FaultsOf = Callable[[bytes], list[Fault]]
 
+ROUTE = """\
+    - {severity: critical, receivers: [],
+       grouping: {by: [], wait_seconds: 20, interval_seconds: 60, repeat_seconds: 60}}"""
+
 CASES = [
     # what is edited, with what, the path of the fault, a part of its message
     ("[5, 50, 100]", "[5, 5, 100]", "rollout.strategies.canary.steps_percent[1]", "not rising"),
@@ -100,6 +104,32 @@ CASES = [
      "alerting.thresholds.error_rate_percent.critical", "promise still holds"),
     ("error_rate_percent: { critical: 5 }", "error_rate_percent: { critical: 5, warning: 5 }",
      "alerting.thresholds.error_rate_percent.critical", "before there was a warning"),
+    ("receivers: [tickets]", "receivers: [ticket]", "alerting.routes[1].receivers[0]", "did you mean 'tickets'?"),
+    ("receivers: [tickets]", "receivers: [tickets, tickets]", "alerting.routes[1].receivers[1]", "again"),
+    ("{ receivers: [dead-mans-switch]", "{ receivers: [nobody]", "alerting.heartbeat.receivers[0]", "no such receiver"),
+    ("    slack:\n", '    slack:\n      - { name: on-call, channel: "#a", url_file: a }\n',
+     "alerting.receivers.slack[0].name", "the name of"),
+    ("    - severity: warning", f"{ROUTE}\n    - severity: warning", "alerting.routes[1].severity", "the severity of"),
+    ("- severity: warning", "- severity: warning\n      categories: [model-quality]", "alerting.routes",
+     "a severity without a route: warning"),
+    ("    - severity: warning", f"{ROUTE[:-1]}, categories: [deployment]}}\n    - severity: warning",
+     "alerting.routes[1].categories[0]", "no such category of critical"),
+    ("wait_seconds: 20,", "wait_seconds: 14,", "alerting.routes[0].grouping.wait_seconds", "page more than once"),
+    ("repeat_seconds: 14400", "repeat_seconds: 299", "alerting.routes[0].grouping.repeat_seconds", "repeated sooner"),
+    ("token_file: heartbeat-token", "url_file: heartbeat-url", "alerting.receivers.webhook[0]", "an address once"),
+    ('url: "https://heartbeat.example.org/gratefulgpt", ', "", "alerting.receivers.webhook[0]", "found none"),
+    ("America/New_York", "America/New_Yrk", "alerting.maintenance.windows[0].time_zone", "a name like Europe/Berlin"),
+    ('begin: "04:00"', 'begin: "4 am"', "alerting.maintenance.windows[0].weekly.begin", "a time like HH:MM"),
+    ('weekly: { days: [tuesday], begin: "04:00", end: "05:00" }', "tiers: [production]",
+     "alerting.maintenance.windows[0]", "expected weekly or once"),
+    ('weekly: { days: [tuesday], begin: "04:00", end: "05:00" }',
+     'once: { begin: "2027-01-02T03:00", end: "2027-01-02T03:00" }',
+     "alerting.maintenance.windows[0].once.end", "ends before it begins"),
+    ('weekly: { days: [tuesday], begin: "04:00", end: "05:00" }',
+     'once: { begin: "2027-01-02T03:00", end: "2027-01-03T03:01" }',
+     "alerting.maintenance.windows[0].once.end", "silence_seconds_max"),
+    ("severities: [warning, info]\n", "severities: [info]\n        tiers: [prod]\n",
+     "alerting.maintenance.windows[0].tiers[0]", "did you mean 'production'?"),
     ("info: [deployment,", "info: [model-quality,", "alerting.categories.info[0]", "again"),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.spec.contradictions.environments import environment_contradictions
+from ops.spec.contradictions.notifying import notifying_contradictions
 from ops.spec.contradictions.promises import promise_contradictions
 from ops.spec.contradictions.rollout import rollout_contradictions
 from ops.spec.contradictions.serving import serving_contradictions
@@ -24,3 +25,4 @@ def contradictions(draft: Draft) -> Iterator[Finding]:
     yield from environment_contradictions(draft)
     yield from rollout_contradictions(draft)
     yield from promise_contradictions(draft)
+    yield from notifying_contradictions(draft)

@@ -1,0 +1,56 @@
+"""Which alerts keep others silent: the cause over its consequences, the worse over the milder.
+
+One incident sets off several alerts. All of them fire, and are shown; told is the one that says most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ops.alerting.model import Severity
+
+WATCHDOG = "Watchdog"
+SERVICE_OUTAGE = "ServiceOutage"
+TIER_OUTAGE = "TierOutage"
+PROMISES = ("service-downtime", "high-error-rate", "performance-degradation")
+"""Categories of the spec that users' requests make: what an outage brings along."""
+
+
+@dataclass(frozen=True)
+class Inhibition:
+    """``targets`` are silent while an alert like ``sources`` fires that has the same value of each label in ``equal``.
+    Matchers are in Alertmanager's notation."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+
+
+def named(*names: str) -> str:
+    return f'alertname=~"{"|".join(names)}"' if len(names) > 1 else f'alertname="{names[0]}"'
+
+
+def inhibitions() -> tuple[Inhibition, ...]:
+    """From the widest cause to the narrowest."""
+    promises = f'category=~"{"|".join(PROMISES)}"'
+    no_outage = f'alertname!~"{SERVICE_OUTAGE}|{TIER_OUTAGE}"'
+    return (
+        Inhibition((named(SERVICE_OUTAGE),), (promises, f'alertname!="{SERVICE_OUTAGE}"')),
+        Inhibition((named(TIER_OUTAGE),), (promises, no_outage), ("tier",)),
+        *_by_severity(),
+    )
+
+
+def _by_severity() -> tuple[Inhibition, ...]:
+    """Of one tier, and of one machine's resources: elsewhere a warning may tell of another thing."""
+    critical, warning, info = (f'severity="{one.value}"' for one in Severity)
+    milder = ((critical, f'severity=~"{Severity.WARNING.value}|{Severity.INFO.value}"'), (warning, info))
+    tier = tuple(Inhibition((worse, 'tier=~".+"'), (mild, 'tier=~".+"'), ("tier",)) for worse, mild in milder)
+    return (
+        *tier,
+        Inhibition(
+            (critical, 'category="resource-exhaustion"', 'instance=~".+"'),
+            (f'severity=~"{Severity.WARNING.value}|{Severity.INFO.value}"', 'category="resource-pressure"'),
+            ("instance",),
+        ),
+    )
