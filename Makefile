@@ -52,7 +52,7 @@ vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB 
 tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM tests and demo
 	@.venv-vllm/bin/python -m training.tiny_models --output $(MODELS)
 
-system: ## Debian's packages for the tests (PostgreSQL 15, Prometheus); installs them only as root
+system: ## Debian's packages for the tests (PostgreSQL 15, Prometheus, Alertmanager); installs them only as root
 	@PYTHON=$(PYTHON) ./.ci/system-packages
 
 clean: ## removes what was built, the virtual environments excepted
