@@ -9,6 +9,9 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from ops.alerting.commands import FOLLOWING
+from serving.contract import METRIC_ROUTE_WEIGHT
+
 TIMEOUT_SECONDS = 5.0
 FIRING = "firing"
 T = TypeVar("T")
@@ -50,6 +53,19 @@ class _Alertmanagers(msgspec.Struct, frozen=True):
     activeAlertmanagers: list[_Address]
 
 
+class _Sample(msgspec.Struct, frozen=True):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _Vector(msgspec.Struct, frozen=True):
+    result: list[_Sample]
+
+
+class _VectorAnswer(msgspec.Struct, frozen=True):
+    data: _Vector
+
+
 class _AlertsAnswer(msgspec.Struct, frozen=True):
     data: _Alerts
 
@@ -73,10 +89,37 @@ async def alertmanager_url(session: aiohttp.ClientSession, prometheus_url: str) 
     return addresses[0].url.partition("/api/")[0] if addresses else None
 
 
-async def _asked(session: aiohttp.ClientSession, prometheus_url: str, path: str, answer: type[T]) -> T:
+async def followed(session: aiohttp.ClientSession, prometheus_url: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """An alert's labels, and what Prometheus knows by them: the labels of its target (an engine's replica and tier),
+    and the release to which most of its tier's requests go. Raises AlertsUnknown."""
+    found = dict(labels)
+    if "instance" in found:
+        target = await _first(session, prometheus_url, f"up{{instance={_quoted(found['instance'])}}}")
+        found = {**{key: value for key, value in target.items() if key in FOLLOWING["instance"]}, **found}
+    if "tier" in found:
+        weights = f"sum by (release) ({METRIC_ROUTE_WEIGHT}{{tier={_quoted(found['tier'])}}})"
+        found = {**await _first(session, prometheus_url, f"topk(1, {weights} > 0)"), **found}
+    return found
+
+
+def _quoted(value: str) -> str:
+    """As PromQL has it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+async def _first(session: aiohttp.ClientSession, prometheus_url: str, query: str) -> dict[str, str]:
+    """The labels of the first series of the answer, or none."""
+    answer = await _asked(session, prometheus_url, "/api/v1/query", _VectorAnswer, query=query)
+    return answer.data.result[0].metric if answer.data.result else {}
+
+
+async def _asked(
+    session: aiohttp.ClientSession, prometheus_url: str, path: str, answer: type[T], **parameters: str
+) -> T:
     url = prometheus_url.rstrip("/") + path
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as response:
+        async with session.get(url, params=parameters, timeout=timeout) as response:
             body = await response.read()
             if response.status != 200:
                 raise AlertsUnknown(f"{prometheus_url} answers {path} with {response.status}")

@@ -18,9 +18,12 @@ LABEL_VARIABLES: Mapping[str, str] = {
     for name in (
         *("tier", "task_class", "objective", "event", "task", "arm", "release", "state", "status", "limit", "kind"),
         *("instance", "job", "worker", "model_name", "engine", "reason", "device", "mountpoint", "gpu", "datname"),
-        *("server", "integration", "rule_group"),
+        *("server", "integration", "rule_group", "replica"),
     )
 }
+FOLLOWING: Mapping[str, tuple[str, ...]] = {"instance": ("replica", "tier"), "tier": ("release",)}
+"""Labels that ``ops alerts env`` finds by one that the alert has: the scraped target's own, and the release to which
+most of the tier's requests go."""
 """Labels of alerts that become variables. A fixed list: a label named ``path`` must not become ``PATH``."""
 PROGRAMS = frozenset({"ops", "promtool", "amtool", "curl", "psql", "kubectl", "df", "du", "free", "top", "nvidia-smi"})
 """What a runbook may call: ours, Prometheus's, and what a Linux machine that runs the service has."""
@@ -90,6 +93,13 @@ def filled(word: str, values: Mapping[str, str]) -> str:
 def exports(values: Mapping[str, str]) -> str:
     """Lines for ``eval`` of any POSIX shell."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def followed(labels: Iterable[str]) -> frozenset[str]:
+    """The labels themselves and those that are found by them."""
+    found = frozenset(labels)
+    further = found.union(*(FOLLOWING.get(label, ()) for label in found))
+    return found if further == found else followed(further)
 
 
 def label_values(labels: Mapping[str, str]) -> dict[str, str]:

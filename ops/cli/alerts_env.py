@@ -36,24 +36,25 @@ def env(
 
     wanted = _wanted(label or ())
     url = prometheus or _stacks_prometheus(run_dir)
-    found, alertmanager = asyncio.run(_asked(url))
-    alert = _chosen(name, found, wanted)
+    labels, alertmanager = asyncio.run(_asked(url, name, wanted))
     values = {"PROMETHEUS": url.rstrip("/"), "RUN_DIR": str(run_dir.absolute())}
     if alertmanager is not None:
         values["ALERTMANAGER"] = alertmanager
     else:
         progress("$ALERTMANAGER is not set: Prometheus tells no Alertmanager")
-    print(exports({**values, **label_values(alert.labels)}), end="")
+    print(exports({**values, **label_values(labels)}), end="")
 
 
-async def _asked(url: str) -> tuple[tuple[FiringAlert, ...], str | None]:
+async def _asked(url: str, name: str, wanted: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
+    """The labels of the alert that is meant, with what follows from them, and the Alertmanager's URL."""
     import aiohttp
 
-    from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url, firing
+    from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url, firing, followed
 
     async with aiohttp.ClientSession() as session:
         try:
-            return await firing(session, url), await alertmanager_url(session, url)
+            alert = _chosen(name, await firing(session, url), wanted)
+            return await followed(session, url, alert.labels), await alertmanager_url(session, url)
         except AlertsUnknown as e:
             raise CommandError(f"{e}; name one with --prometheus URL", _UNKNOWN) from e
 

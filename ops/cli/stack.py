@@ -81,7 +81,8 @@ def status(
 
 @app.command()
 def restart(
-    name: Annotated[str, typer.Argument(help="A program, as `ops stack status` names it.")],
+    name: Annotated[str | None, typer.Argument(help="A program, as `ops stack status` names it.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Instead of a program: the engines of this tier, in turn.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Kill it, instead of letting it finish what it does.")] = False,
     run_dir: RunDir = RUN_DIR,
 ) -> None:
@@ -89,7 +90,9 @@ def restart(
 
     Exit 1 if it does not end or does not become healthy; 2 if the stack has no such program.
     """
-    raise typer.Exit(_run(_restart(run_dir.absolute(), name, now)))
+    if (name is None) == (tier is None):
+        fail_usage("name either a program or a --tier")
+    raise typer.Exit(_run(_restart(run_dir.absolute(), name, tier, now)))
 
 
 @app.command()
@@ -215,11 +218,14 @@ async def _status(run_dir: Path, as_json: bool) -> int:
     return 0 if found.healthy else EXIT_FAILED
 
 
-async def _restart(run_dir: Path, name: str, now: bool) -> int:
+async def _restart(run_dir: Path, name: str | None, tier: str | None, now: bool) -> int:
+    from ops.stack.restarting import engines_of
     from ops.stack.restarting import restart as restart_program
     from ops.stack.state import load_secrets, load_stack
 
-    await restart_program(load_stack(run_dir), load_secrets(run_dir), name, progress, now)
+    state, secrets = load_stack(run_dir), load_secrets(run_dir)
+    for one in [name] if name is not None else await engines_of(state, tier or ""):
+        await restart_program(state, secrets, one, progress, now)
     return 0
 
 

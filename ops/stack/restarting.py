@@ -5,14 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
+
 from ops.adapters.supervisord import ENDED, Process, State, Supervisor, SupervisorError
+from ops.rollout.replicas import ReplicasError
 from ops.stack.ending import POLL_SECONDS, STAGE_SECONDS_MAX, Report
+from ops.stack.programs import REPLICA_PREFIX
+from ops.stack.replicas import stack_replicas
 from ops.stack.running import HEALTHY_SECONDS_MAX, StartFailed
 from ops.stack.state import Secrets, StackError, StackState
 from ops.stack.status import PartStatus, status
 
 HURRY_SECONDS = 0.5
 """From asking a program to end to telling its guard to kill it, where nobody wants to wait."""
+
+
+async def engines_of(state: StackState, tier: str) -> tuple[str, ...]:
+    """The programs of the tier's engines. Raises StackError if it has none."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            replicas = await stack_replicas(state, session).observe(tier)
+        except ReplicasError as e:
+            raise StackError(f"the engines cannot be asked for: {e}") from e
+    if not replicas:
+        raise StackError(f"the stack has no engines of the tier {tier!r}")
+    return tuple(f"{REPLICA_PREFIX}{replica.name}" for replica in replicas)
 
 
 async def restart(state: StackState, secrets: Secrets, name: str, report: Report, now: bool = False) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from ops.alerting import queries
 from ops.alerting.catalogue import Source
-from ops.alerting.commands import STACK_VARIABLES, Call, CommandFault, calls, filled, label_values, variables
+from ops.alerting.commands import STACK_VARIABLES, Call, CommandFault, calls, filled, followed, label_values, variables
 from ops.alerting.model import Alert
 from ops.alerting.runbooks import commands
 from ops.cli.main import NOUNS, _root
@@ -85,7 +85,7 @@ def _label_values(alert: Alert) -> Mapping[str, str]:
     """The variables that every firing of the alert sets, as its rule tests show."""
     shown = [labels for case in alert.cases if case.fires for labels in case.labels]
     common = set.intersection(*(set(labels) for labels in shown)) if shown else set()
-    return {} if not shown else label_values({name: shown[0][name] for name in common} | dict(alert.labels))
+    return label_values(dict.fromkeys(followed(common | set(alert.labels)), "x"))
 
 
 def _anchors(file: Path) -> set[str]:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from ops.cli.main import main
+from serving.contract import METRIC_ROUTE_WEIGHT
 
 
 @dataclass
@@ -20,6 +22,8 @@ class Prometheus:
     url: str = ""
     alerts: list[dict[str, Any]] = field(default_factory=list)
     alertmanagers: list[str] = field(default_factory=lambda: ["http://127.0.0.1:9093/am/api/v2/alerts"])
+    series: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Labels of the answer, by a part of the query."""
     status: int = 200
     body: bytes | None = None
 
@@ -31,6 +35,10 @@ class Prometheus:
         )
 
     def answer(self, path: str) -> dict[str, Any]:
+        if path.startswith("/api/v1/query?"):
+            (query,) = parse_qs(urlsplit(path).query)["query"]
+            found = [{"metric": labels, "value": [1.0, "1"]} for part, labels in self.series.items() if part in query]
+            return {"resultType": "vector", "result": found}
         if path == "/api/v1/alerts":
             return {"alerts": self.alerts}
         return {"activeAlertmanagers": [{"url": url} for url in self.alertmanagers], "droppedAlertmanagers": []}
@@ -74,6 +82,18 @@ def test_labels_and_addresses_become_variables_that_a_shell_reads(prometheus, ca
     said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert said == f"pro duction|it's|a:1|{prometheus.url}|http://127.0.0.1:9093/am|"
     assert "PATH" not in script, "a label never takes the place of one of the shell's own variables"
+
+
+def test_an_engines_replica_tier_and_release_follow_from_its_instance(prometheus, capsys) -> None:
+    prometheus.fires("EngineDown", instance="127.0.0.1:8001", job="engine")
+    prometheus.series = {
+        'up{instance="127.0.0.1:8001"}': {"replica": "r-1", "tier": "edge", "job": "other", "zone": "b"},
+        f'{METRIC_ROUTE_WEIGHT}{{tier="edge"}}': {"release": "v2"},
+    }
+    assert env(prometheus, "EngineDown") == 0
+    seen = capsys.readouterr().out
+    assert {"export REPLICA=r-1", "export TIER=edge", "export RELEASE=v2", "export JOB=engine"} <= set(seen.split("\n"))
+    assert "ZONE" not in seen
 
 
 def test_one_that_does_not_fire_is_refused_and_what_fires_is_named(prometheus, capsys) -> None:

@@ -146,6 +146,10 @@ async def test_an_engine_becomes_ready_is_routed_to_and_probed(running, tmp_path
             assert time.monotonic() < deadline, found
             await asyncio.sleep(0.05)
         assert health(running)[1]["replica-test-one"]["healthy"]
+        again = running.run("restart", "--tier", "production")
+        assert again.returncode == 0, again.stderr
+        assert "replica-test-one: healthy after" in again.stderr
+        assert running.run("restart", "--tier", "nobodys").returncode == 2
 
         route = Route(Arm.STABLE, "first", WEIGHT_TOTAL, (Endpoint("test-one", found.url),), "v1")
         table = msgspec.json.encode(RoutingTable("production", 1, (route,)))
