@@ -38,11 +38,12 @@ check: $(VENV)/test.ready ## lint, types, layers, and whether generated files ar
 	@$(MAKE) --no-print-directory gen
 	@git diff --exit-code --stat -- $(GENERATED) || { echo "generated files differ: commit what 'make gen' wrote"; exit 1; }
 
-GENERATED := gratefulgpt.schema.json docs/rollout.md alerts runbooks
+GENERATED := gratefulgpt.schema.json docs/rollout.md alerts runbooks dashboards
 gen: $(VENV)/ops.ready ## writes the generated files anew
 	@$(BIN)/ops spec schema --output gratefulgpt.schema.json
 	@$(BIN)/python -m ops.rollout.drawing docs/rollout.md
 	@$(BIN)/ops alerts render
+	@$(BIN)/ops dashboards render
 
 soak: $(VENV)/ops.ready ## 20 rollouts each of good and bad releases under load; SOAK_ARGS="--good 2 --bad 3" for fewer
 	@$(BIN)/python -m benchmarks.soak --output build/soak.json $(SOAK_ARGS)
@@ -66,11 +67,11 @@ $(VENV)/bin/python:
 
 $(VENV)/ops.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing what the toolkit needs into $(VENV) (once, about a minute)"
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 $(VENV)/test.ready: $(VENV)/ops.ready
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,test]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards,test]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 .venv-vllm/ready: requirements-vllm.txt training/install.py

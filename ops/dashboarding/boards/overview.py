@@ -1,0 +1,205 @@
+"""Overview: does the service keep its promises, how much of its budgets is left, and who was called?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ops.alerting.catalogue import Source
+from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
+from ops.dashboarding.boards.stating import rollout_state
+from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
+from ops.dashboarding.querying import TASK_CLASS, TIER, buckets, quantile, rate, share
+from ops.spec.model import Spec
+
+REQUESTS, MISSES = "gateway_objective_requests_total", "gateway_objective_misses_total"
+P95_MISSES = 0.05
+"""What a p95 target allows."""
+
+
+def dashboard(spec: Spec) -> Dashboard:
+    return Dashboard(
+        name="overview",
+        title="Overview",
+        description="Does the service keep its promises, how much of its budgets is left, and who was called?",
+        sources=(Source.GATEWAY, Source.CONTROLLER),
+        variables=(TIERS, TASK_CLASSES),
+        rows=(
+            Row("Promises", tuple(_promises(spec))),
+            Row("Latency", tuple(_latency(spec))),
+            Row("Traffic", tuple(_traffic(spec))),
+            Row("Alerts and rollouts", (_firing(), _firing_over_time(), rollout_state(width=24))),
+        ),
+    )
+
+
+def missed(objective: str, by: str) -> str:
+    """The share of requests that missed the objective."""
+    of = f'objective="{objective}"'
+    return share(rate(MISSES, TIER, TASK_CLASS, of, by=by), rate(REQUESTS, TIER, TASK_CLASS, of, by=by))
+
+
+def _promises(spec: Spec) -> Iterator[Panel]:
+    target = spec.targets.availability_percent / 100
+    budget = 1 - target
+    days = f"{spec.targets.window_days:g} days"
+    yield Panel(
+        "availability",
+        "Availability",
+        f"Share of requests that were answered. Promised: {spec.targets.availability_percent:g} % over {days}.",
+        Unit.RATIO,
+        (Query(f"1 - {missed('availability', 'tier')}", "{{tier}}"),),
+        base=RED,
+        bounds=(Bound(target, GREEN),),
+        most=1,
+    )
+    spent = share(
+        f"sum by (tier) (increase({MISSES}{{{_range_matchers()}}}[$__range]))",
+        f"sum by (tier) (increase({REQUESTS}{{{_range_matchers()}}}[$__range]))",
+    )
+    yield Panel(
+        "error_budget",
+        "Error budget left, of the time shown",
+        f"1: no request failed; 0: as many as {spec.targets.availability_percent:g} % allow; below: more.",
+        Unit.RATIO,
+        (Query(f"1 - {spent} / {budget:.10g}", "{{tier}}", instant=True),),
+        shape=Shape.FIGURE,
+        base=RED,
+        bounds=(Bound(0, YELLOW), Bound(0.5, GREEN)),
+    )
+    yield Panel(
+        "burn_rate",
+        "Burn rate",
+        f"How many times as fast as over {days} the error budget is used up. Lines: where alerts are made.",
+        Unit.NUMBER,
+        (Query(f"{missed('availability', 'tier')} / {budget:.10g}", "{{tier}}"),),
+        bounds=tuple(
+            Bound(one.factor, RED if one.severity == "critical" else YELLOW)
+            for one in sorted(spec.alerting.objectives.burn, key=lambda one: one.factor)
+        ),
+        least=0,
+    )
+    for key, title, what in (
+        ("latency", "Answers over target", "Share of answers that were late or never came"),
+        ("first_token", "First tokens over target", "Share of streams whose first content was late or never came"),
+        ("token_interval", "Token intervals over target", "Share of streams whose tokens came too slowly"),
+        ("goodput", "Requests that missed any target", "Share of requests that failed or missed any of the targets"),
+    ):
+        yield _over_target(spec, key, title, what)
+
+
+def _range_matchers() -> str:
+    return f'job=~"$job",instance=~"$instance",{TIER},{TASK_CLASS},objective="availability"'
+
+
+def _over_target(spec: Spec, objective: str, title: str, what: str) -> Panel:
+    alerts = [Bound(one.bad_percent / 100, RED if one.severity == "critical" else YELLOW)
+              for one in spec.alerting.objectives.share]  # fmt: skip
+    return Panel(
+        objective,
+        title,
+        f"{what}, by tier and class. A p95 target allows {P95_MISSES:.0%}; lines: where alerts are made.",
+        Unit.RATIO,
+        (Query(missed(objective, "tier, task_class"), "{{tier}} {{task_class}}"),),
+        bounds=tuple(sorted(alerts, key=lambda bound: bound.value)),
+        least=0,
+        width=6,
+    )
+
+
+def _latency(spec: Spec) -> Iterator[Panel]:
+    name = "gateway_request_latency_seconds"
+    for task_class, found in spec.task_classes.items():
+        target = found.latency_p95_ms / 1000
+        yield Panel(
+            f"latency_p95_{task_class}",
+            f"p95 of {task_class}",
+            f"95 % of the whole answers of class {task_class} took at most this. Target: {target:g} s.",
+            Unit.SECONDS,
+            (Query(quantile(0.95, name, TIER, f'task_class="{task_class}"', by="tier"), "{{tier}}"),),
+            bounds=(Bound(target, RED),),
+            least=0,
+        )
+    yield Panel(
+        "latency_heatmap",
+        "Latency of whole answers",
+        "How many answers took how long, over all tiers and classes chosen.",
+        Unit.SECONDS,
+        (Query(buckets(name, TIER, TASK_CLASS), "{{le}}"),),
+        shape=Shape.HEATMAP,
+        width=24,
+    )
+
+
+def _traffic(spec: Spec) -> Iterator[Panel]:
+    of = 'objective="availability"'
+    yield Panel(
+        "requests",
+        "Requests",
+        f"Requests per second by tier. Planned for: {spec.targets.requests_per_second:g}.",
+        Unit.REQUESTS_PER_SECOND,
+        (Query(rate(REQUESTS, TIER, TASK_CLASS, of, by="tier"), "{{tier}}"),),
+        bounds=(Bound(spec.targets.requests_per_second, RED),),
+        stacked=True,
+        least=0,
+    )
+    errors = spec.alerting.thresholds.error_rate_percent
+    levels = ((errors.warning, YELLOW), (errors.critical, RED))
+    yield Panel(
+        "errors",
+        "Error rate",
+        f"Share of requests that failed, by tier. Promised: at most {spec.targets.error_rate_percent_max:g} %.",
+        Unit.RATIO,
+        (Query(missed("availability", "tier"), "{{tier}}"),),
+        bounds=tuple(Bound(level / 100, colour) for level, colour in levels if level is not None),
+        least=0,
+    )
+    yield Panel(
+        "tokens",
+        "Tokens",
+        f"Tokens per second, prompts and answers. Planned for: {spec.targets.tokens_per_second:g}.",
+        Unit.PER_SECOND,
+        (Query(rate("gateway_tokens_total", TIER, by="direction"), "{{direction}}"),),
+        bounds=(Bound(spec.targets.tokens_per_second, RED),),
+        stacked=True,
+        least=0,
+    )
+    yield Panel(
+        "tiers",
+        "Tiers and classes",
+        "Requests per second and the shares that missed, now.",
+        Unit.RATIO,
+        (
+            Query(rate(REQUESTS, TIER, TASK_CLASS, of, by="tier, task_class"), "requests per second", instant=True),
+            *(
+                Query(missed(objective, "tier, task_class"), title, instant=True)
+                for objective, title in (("availability", "failed"), ("latency", "late"), ("goodput", "missed any"))
+            ),
+        ),
+        shape=Shape.TABLE,
+        width=24,
+    )
+
+
+def _firing() -> Panel:
+    return Panel(
+        "alerts",
+        "Alerts that fire",
+        "Each with its severity and what it concerns; a click on its name opens its runbook.",
+        Unit.NUMBER,
+        (Query('sum by (alertname, severity, tier) (ALERTS{alertstate="firing"})', "firing", instant=True),),
+        shape=Shape.TABLE,
+        width=12,
+    )
+
+
+def _firing_over_time() -> Panel:
+    return Panel(
+        "alerts_over_time",
+        "Alerts over time",
+        "How many fire at a time, by severity.",
+        Unit.NUMBER,
+        (Query('sum by (severity) (ALERTS{alertstate="firing"})', "{{severity}}"),),
+        stacked=True,
+        least=0,
+        width=12,
+    )

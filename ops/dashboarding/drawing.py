@@ -1,0 +1,151 @@
+"""A panel as Grafana has it: our shapes, units and bounds, in the words of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as of_common
+from grafana_foundation_sdk.models import dashboard as of_dashboard
+from grafana_foundation_sdk.models import heatmap as of_heatmap
+from grafana_foundation_sdk.models import prometheus as of_prometheus
+
+from ops.dashboarding.links import panel_id
+from ops.dashboarding.model import Bound, Panel, Query, Shape
+
+DATA_SOURCE = of_common.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+Drawn = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel | table.Panel | statetimeline.Panel
+"""The builders that this module uses; they share no type with the methods that they share."""
+
+
+def drawn(panel: Panel, links: Iterable[dashboard.DashboardLink]) -> Drawn:
+    """The panel, without its place. ``links`` appear in its corner."""
+    made = _SHAPES[panel.shape](panel)
+    made.id(panel_id(panel.key)).title(panel.title).description(panel.description).datasource(DATA_SOURCE)
+    made.unit(panel.unit.value).links(list(links)).targets(
+        [_target(query, letter, panel.shape) for query, letter in zip(panel.queries, "ABCDEFGHIJ", strict=False)]
+    )
+    if panel.least is not None:
+        made.min(panel.least)
+    if panel.most is not None:
+        made.max(panel.most)
+    if panel.words:
+        made.mappings([_words(panel)])
+    if panel.bounds:
+        made.thresholds(_thresholds(panel.base, panel.bounds))
+    return made
+
+
+def _target(query: Query, letter: str, shape: Shape) -> prometheus.Dataquery:
+    made = prometheus.Dataquery().ref_id(letter).datasource(DATA_SOURCE).expr(query.expression)
+    made.editor_mode(of_prometheus.QueryEditorMode.CODE)
+    if shape is Shape.HEATMAP:
+        return made.range().format(of_prometheus.PromQueryFormat.HEATMAP).legend_format(query.legend)
+    if shape is Shape.TABLE:
+        return made.instant().format(of_prometheus.PromQueryFormat.TABLE)
+    if query.instant:
+        return made.instant().legend_format(query.legend)
+    return made.range().legend_format(query.legend)
+
+
+def _thresholds(base: str, bounds: Iterable[Bound]) -> dashboard.ThresholdsConfig:
+    steps = [of_dashboard.Threshold(value=None, color=base)]
+    steps += [of_dashboard.Threshold(value=bound.value, color=bound.colour) for bound in bounds]
+    return dashboard.ThresholdsConfig().mode(of_dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _words(panel: Panel) -> of_dashboard.ValueMap:
+    return of_dashboard.ValueMap(
+        options={
+            value: of_dashboard.ValueMappingResult(text=text, color=colour, index=place)
+            for place, (value, (text, colour)) in enumerate(panel.words.items())
+        }
+    )
+
+
+def _lines(panel: Panel) -> timeseries.Panel:
+    made = timeseries.Panel().line_width(1).fill_opacity(10).show_points(of_common.VisibilityMode.NEVER)
+    made.color_scheme(dashboard.FieldColor().mode(of_dashboard.FieldColorModeId.PALETTE_CLASSIC))
+    made.legend(
+        common.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(of_common.LegendDisplayMode.LIST)
+        .placement(of_common.LegendPlacement.BOTTOM)
+    )
+    made.tooltip(
+        common.VizTooltipOptions().mode(of_common.TooltipDisplayMode.MULTI).sort(of_common.SortOrder.DESCENDING)
+    )
+    if panel.bounds:
+        made.thresholds_style(common.GraphThresholdsStyleConfig().mode(of_common.GraphThresholdsStyleMode.DASHED))
+    if panel.stacked:
+        made.stacking(common.StackingConfig().mode(of_common.StackingMode.NORMAL))
+    return made
+
+
+def _figure(panel: Panel) -> stat.Panel:
+    made = stat.Panel().reduce_options(_last()).graph_mode(of_common.BigValueGraphMode.AREA)
+    return made.color_mode(of_common.BigValueColorMode.VALUE)
+
+
+def _bars(panel: Panel) -> bargauge.Panel:
+    made = bargauge.Panel().reduce_options(_last()).orientation(of_common.VizOrientation.HORIZONTAL)
+    made.color_scheme(dashboard.FieldColor().mode(of_dashboard.FieldColorModeId.PALETTE_CLASSIC))
+    return made.display_mode(of_common.BarGaugeDisplayMode.BASIC)
+
+
+def _last() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
+
+
+def _heatmap(panel: Panel) -> heatmap.Panel:
+    made = heatmap.Panel().calculate(False).cell_gap(1)
+    made.y_axis(heatmap.YAxisConfig().unit(panel.unit.value).axis_placement(of_common.AxisPlacement.LEFT))
+    made.color(
+        heatmap.HeatmapColorOptions()
+        .mode(of_heatmap.HeatmapColorMode.SCHEME)
+        .scheme("Oranges")
+        .fill("dark-orange")
+        .scale(of_heatmap.HeatmapColorScale.EXPONENTIAL)
+        .exponent(0.5)
+        .steps(64)
+    )
+    return made
+
+
+def _table(panel: Panel) -> table.Panel:
+    names = {f"Value #{letter}": query.legend for letter, query in zip("ABCDEFGHIJ", panel.queries, strict=False)}
+    if len(panel.queries) == 1:
+        names["Value"] = panel.queries[0].legend
+    hidden = {"Time": True}
+    made = table.Panel().with_transformation(of_dashboard.DataTransformerConfig(id_val="merge", options={}))
+    return made.with_transformation(
+        of_dashboard.DataTransformerConfig(
+            id_val="organize", options={"excludeByName": hidden, "indexByName": {}, "renameByName": names}
+        )
+    )
+
+
+def _states(panel: Panel) -> statetimeline.Panel:
+    made = statetimeline.Panel().merge_values(True).show_value(of_common.VisibilityMode.AUTO).row_height(0.8)
+    return made.fill_opacity(80).line_width(0)
+
+
+_SHAPES: Mapping[Shape, Callable[[Panel], Drawn]] = {
+    Shape.LINES: _lines,
+    Shape.FIGURE: _figure,
+    Shape.BARS: _bars,
+    Shape.HEATMAP: _heatmap,
+    Shape.TABLE: _table,
+    Shape.STATES: _states,
+}

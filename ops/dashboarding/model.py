@@ -1,0 +1,122 @@
+"""What a dashboard is, in our words: rows of panels, each with its queries, unit and bounds.
+
+Grafana's own model is far wider; ``rendering`` makes it from this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ops.alerting.catalogue import Source
+
+
+class Shape(StrEnum):
+    """How a panel shows its numbers; the value is Grafana's type of panel."""
+
+    LINES = "timeseries"
+    FIGURE = "stat"
+    BARS = "bargauge"
+    HEATMAP = "heatmap"
+    """Of a histogram: its one query gives buckets by ``le``."""
+    TABLE = "table"
+    """Its queries are instant ones; equal labels become one row, and each query one column."""
+    STATES = "state-timeline"
+
+
+class Unit(StrEnum):
+    """Grafana's names of units."""
+
+    NUMBER = "short"
+    RATIO = "percentunit"
+    SECONDS = "s"
+    BYTES = "bytes"
+    BYTES_PER_SECOND = "Bps"
+    REQUESTS_PER_SECOND = "reqps"
+    PER_SECOND = "cps"
+    CELSIUS = "celsius"
+    WATTS = "watt"
+    PERCENT = "percent"
+    INSTANT = "dateTimeAsIso"
+    """Milliseconds since 1970."""
+
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
+
+
+@dataclass(frozen=True)
+class Query:
+    expression: str
+    """PromQL with Grafana's variables."""
+    legend: str = ""
+    """``{{tier}}`` stands for the label's value; in a table it is the column's title."""
+    instant: bool = False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """From this value on, a number has this colour."""
+
+    value: float
+    colour: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    key: str
+    """Within its dashboard; alerts name it. It never changes."""
+    title: str
+    description: str
+    unit: Unit
+    queries: tuple[Query, ...]
+    shape: Shape = Shape.LINES
+    base: str = GREEN
+    """The colour below the first bound."""
+    bounds: tuple[Bound, ...] = ()
+    """Rising. Without any, colours only tell series apart."""
+    width: int = 8
+    """Of 24 columns."""
+    height: int = 8
+    """Of about 30 pixels each."""
+    least: float | None = None
+    """Where the axis begins."""
+    most: float | None = None
+    stacked: bool = False
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Values that are shown as a word, and its colour."""
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A choice at the top of a dashboard: the values of one label."""
+
+    name: str
+    title: str
+    values: str
+    """What Grafana asks Prometheus for: ``label_values(METRIC, LABEL)``."""
+    every: str = ".+"
+    """The pattern that stands for all of them."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    name: str
+    title: str
+    description: str
+    sources: tuple[Source, ...]
+    """Whose jobs and instances can be chosen."""
+    rows: tuple[Row, ...]
+    variables: tuple[Variable, ...] = ()
+    """Besides data source, job and instance."""
+    since: str = "now-3h"
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        return tuple(panel for row in self.rows for panel in row.panels)
