@@ -128,7 +128,8 @@ def _table(panel: Panel) -> table.Panel:
     if len(panel.queries) == 1:
         names["Value"] = panel.queries[0].legend
     hidden = {"Time": True}
-    made = table.Panel().with_transformation(of_dashboard.DataTransformerConfig(id_val="merge", options={}))
+    made = table.Panel().cell_options(of_common.TableAutoCellOptions())
+    made.with_transformation(of_dashboard.DataTransformerConfig(id_val="merge", options={}))
     return made.with_transformation(
         of_dashboard.DataTransformerConfig(
             id_val="organize", options={"excludeByName": hidden, "indexByName": {}, "renameByName": names}
