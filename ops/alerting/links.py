@@ -21,9 +21,14 @@ def links_of(alert: Alert, spec: Spec) -> dict[str, str]:
     panel = panel_link(alert.panel.dashboard, alert.panel.key, spec.service)
     variables = "".join(_VARIABLE.format(label) for label in VARIABLES)
     return {
-        "runbook_url": f"{links.runbooks.rstrip('/')}/{alert.name}.md",
+        "runbook_url": runbook_url(alert.name, spec),
         "dashboard_url": f"{links.grafana.rstrip('/')}{panel}{variables}",
     }
+
+
+def runbook_url(name: str, spec: Spec) -> str:
+    """``name`` is the alert's, or a template that becomes it."""
+    return f"{spec.alerting.links.runbooks.rstrip('/')}/{name}.md"
 
 
 def filled(text: str, labels: Mapping[str, str]) -> str:

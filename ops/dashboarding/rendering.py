@@ -12,12 +12,14 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as of_dashboard
 
 from ops.alerting.catalogue import Source
+from ops.alerting.links import runbook_url
 from ops.alerting.model import Alert
 from ops.dashboarding.drawing import DATA_SOURCE, drawn
 from ops.dashboarding.links import uid
 from ops.dashboarding.model import Dashboard, Panel, Variable
 from ops.dashboarding.querying import JOB
 from ops.rollout import metric_names
+from ops.spec.model import Spec
 
 MARK_TAG = "generated-by:gratefulgpt-ops"
 """On every dashboard that we make; one without it is never touched."""
@@ -42,8 +44,9 @@ MARKERS: Mapping[Source, str] = {
 """A series of each source by which its jobs are found, whatever they are called."""
 
 
-def rendered(board: Dashboard, service: str, alerts: Iterable[Alert]) -> dict[str, object]:
+def rendered(board: Dashboard, spec: Spec, alerts: Iterable[Alert]) -> dict[str, object]:
     """The dashboard as JSON has it. A panel links to the runbooks of those ``alerts`` that it shows."""
+    service = spec.service
     made = build.Dashboard(f"{service}: {board.title}").uid(uid(board.name, service))
     made.description(f"{MARK} {board.description}").tags([service, MARK_TAG]).readonly()
     made.time(board.since, "now").timezone("browser").refresh(REFRESH)
@@ -53,7 +56,7 @@ def rendered(board: Dashboard, service: str, alerts: Iterable[Alert]) -> dict[st
         made.with_variable(variable)
     for annotation in _annotations():
         made.annotation(annotation)
-    _place(made, board, list(alerts))
+    _place(made, board, spec, list(alerts))
     content: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     _tidy(content)
     return {"description": content.pop("description"), **content}
@@ -70,10 +73,6 @@ def _tidy(content: dict[str, Any]) -> None:
 
 def text(content: Mapping[str, object]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def runbook_link(alert: str) -> str:
-    return f"runbooks/{alert}.md"
 
 
 def _others(service: str) -> build.DashboardLink:
@@ -118,7 +117,7 @@ def _annotation(name: str, expression: str) -> build.AnnotationQuery:
     return build.AnnotationQuery().name(name).datasource(DATA_SOURCE).enable(True).target(query)
 
 
-def _place(made: build.Dashboard, board: Dashboard, alerts: list[Alert]) -> None:
+def _place(made: build.Dashboard, board: Dashboard, spec: Spec, alerts: list[Alert]) -> None:
     y = 0
     for row in board.rows:
         made.with_row(build.Row(row.title).grid_pos(of_dashboard.GridPos(h=1, w=COLUMNS, x=0, y=y)))
@@ -126,15 +125,19 @@ def _place(made: build.Dashboard, board: Dashboard, alerts: list[Alert]) -> None
         for panel in row.panels:
             if x + panel.width > COLUMNS:
                 y, x, tallest = y + tallest, 0, 0
-            shown = drawn(panel, _runbooks(board, panel, alerts))
+            shown = drawn(panel, _runbooks(alerts_of(board, panel, alerts), spec))
             shown.grid_pos(of_dashboard.GridPos(h=panel.height, w=panel.width, x=x, y=y))
             made.with_panel(shown)
             x, tallest = x + panel.width, max(tallest, panel.height)
         y += tallest
 
 
-def _runbooks(board: Dashboard, panel: Panel, alerts: list[Alert]) -> Iterator[build.DashboardLink]:
+def alerts_of(board: Dashboard, panel: Panel, alerts: Iterable[Alert]) -> list[Alert]:
+    """Those that name the panel as theirs."""
+    return [one for one in alerts if (one.panel.dashboard, one.panel.key) == (board.name, panel.key)]
+
+
+def _runbooks(alerts: Iterable[Alert], spec: Spec) -> Iterator[build.DashboardLink]:
     for alert in alerts:
-        if (alert.panel.dashboard, alert.panel.key) == (board.name, panel.key):
-            link = build.DashboardLink(f"Runbook: {alert.name}").type(of_dashboard.DashboardLinkType.LINK)
-            yield link.url(runbook_link(alert.name)).target_blank(True)
+        link = build.DashboardLink(f"Runbook: {alert.name}").type(of_dashboard.DashboardLinkType.LINK)
+        yield link.url(runbook_url(alert.name, spec)).target_blank(True)
