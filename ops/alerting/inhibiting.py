@@ -12,7 +12,7 @@ from ops.alerting.model import Severity
 WATCHDOG = "Watchdog"
 SERVICE_OUTAGE = "ServiceOutage"
 TIER_OUTAGE = "TierOutage"
-PROMISES = ("service-downtime", "high-error-rate", "performance-degradation")
+PROMISES = ("service-downtime", "high-error-rate", "missed-target", "performance-degradation")
 """Categories of the spec that users' requests make: what an outage brings along."""
 
 

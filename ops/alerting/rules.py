@@ -11,7 +11,11 @@ from ops.alerting.families import objectives
 from ops.alerting.model import Alert, Group
 from ops.spec.model import Spec
 
-FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {"objectives": objectives.groups}
+FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {
+    "objectives": objectives.soon,
+    "lasting": objectives.lasting,
+    "budgets": objectives.budgets,
+}
 """By the name of the file that holds its rules."""
 
 

@@ -1,7 +1,8 @@
 """Recorded counts over windows, and expressions over them: what rules for objectives are made of.
 
 Requests and misses are recorded as counts, not as ratios: counts can be summed over tiers and classes, and a floor of
-bad events can be asked of them.
+bad events can be asked of them. Windows of hours and days are sums of recorded increments: ``increase`` over the raw
+series would read every sample of every worker anew at each evaluation.
 """
 
 from __future__ import annotations
@@ -11,6 +12,12 @@ from collections.abc import Iterable
 from ops.alerting.model import Recording
 
 LEVEL = "tier_class_objective"
+LABELS = "tier, task_class, objective"
+COUNTS = ("requests", "misses")
+DIRECT_SECONDS_MAX = 3600
+INCREMENT_SECONDS = 240
+"""Between increments, and between sums of them: within Prometheus's look-back of 5 minutes, so that the last is seen.
+"""
 
 
 def duration(seconds: float) -> str:
@@ -27,16 +34,33 @@ def recorded(what: str, seconds: float) -> str:
 
 
 def recordings(windows: Iterable[float]) -> tuple[Recording, ...]:
-    """Requests and misses of each window, by tier, class and objective."""
+    """Requests and misses of each window, by tier, class and objective; of the long ones from ``increments``."""
     return tuple(
-        Recording(
-            recorded(what, seconds),
-            "sum by (tier, task_class, objective) "
-            f"(increase(gateway_objective_{what}_total[{duration(seconds)}]))",
-        )
+        Recording(recorded(what, seconds), _increase(what, seconds) if direct(seconds) else _sum(what, seconds))
         for seconds in sorted(set(windows))
-        for what in ("requests", "misses")
+        for what in COUNTS
     )
+
+
+def increments() -> tuple[Recording, ...]:
+    """What long windows are summed from. A subquery takes one for each step, however often they are recorded."""
+    return tuple(Recording(_increment(what), _increase(what, INCREMENT_SECONDS)) for what in COUNTS)
+
+
+def direct(seconds: float) -> bool:
+    return seconds <= DIRECT_SECONDS_MAX
+
+
+def _increase(what: str, seconds: float) -> str:
+    return f"sum by ({LABELS}) (increase(gateway_objective_{what}_total[{duration(seconds)}]))"
+
+
+def _sum(what: str, seconds: float) -> str:
+    return f"sum_over_time({_increment(what)}[{duration(seconds)}:{duration(INCREMENT_SECONDS)}])"
+
+
+def _increment(what: str) -> str:
+    return f"{LEVEL}:{what}:increment{duration(INCREMENT_SECONDS)}"
 
 
 def misses(objective: str, seconds: float, by: str) -> str:
@@ -51,3 +75,10 @@ def over(objective: str, percent: float, seconds: float, by: str) -> str:
     """True where more than ``percent`` of a window's requests missed the objective."""
     share = f"{misses(objective, seconds, by)} / {requests(objective, seconds, by)}"
     return f"{share} > {percent / 100:.10g}"
+
+
+def over_both(objective: str, percent: float, windows: tuple[float, float], floor: int, by: str) -> str:
+    """True where that holds over the long and the short window, with at least ``floor`` misses in the long one."""
+    long, short = windows
+    enough = f"{misses(objective, long, by)} >= {floor}"
+    return f"{over(objective, percent, long, by)} and {over(objective, percent, short, by)} and {enough}"

@@ -40,44 +40,66 @@ class Thresholds(Part):
 
 
 class Outage(Part):
-    """Nearly every request goes wrong: found soonest, at any traffic."""
+    """Most requests go wrong: found soonest, at any traffic."""
 
     bad_percent: Percent
     window_seconds: Seconds
     bad_events_min: Count
     """With fewer nothing is said: a single failure at night is no outage."""
+    gateways_down_seconds: Seconds
+    """So long no worker of the gateway could be scraped: what counts requests is gone, too."""
 
 
-class Burn(Part):
-    """A budget that is used up ``factor`` times as fast as it may be, over a long and a short window alike."""
+class Windows(Part):
+    """An alert fires where the misses exceed its bound over both windows: the long one makes it sure, the short one
+    ends it soon after the misses end."""
 
-    factor: Annotated[float, Field(gt=0, le=1000)]
     long_seconds: Seconds
     short_seconds: Seconds
     bad_events_min: Count
     """In the long window."""
+
+
+class Burn(Windows):
+    """A budget that is used up ``factor`` times as fast as it may be."""
+
+    speed: Literal["fast", "steady", "slow"]
+    """The last word of the alert's name."""
+    factor: Annotated[float, Field(gt=0, le=1000)]
     severity: Severity
 
 
-class Share(Part):
-    """Of a percentile objective: more than ``bad_percent`` over its target, over a long and a short window alike."""
+class Share(Windows):
+    """Of a percentile objective: more than ``bad_percent`` of the requests miss it."""
 
     bad_percent: Percent
-    long_seconds: Seconds
-    short_seconds: Seconds
+    severity: Literal["critical", "warning"]
+
+
+Shares = Annotated[tuple[Share, ...], Field(max_length=2)]
+"""One of each severity at most: the alert's name tells them apart."""
+
+
+class Budget(Part):
+    """When the error budget of ``targets.window_days`` is nearly used up."""
+
+    remaining_percent_min: Percent
     bad_events_min: Count
-    """In the long window."""
-    severity: Severity
 
 
 class Objectives(Part):
     """How misses of what is promised become alerts."""
 
     outage: Outage
+    errors: Windows
+    """Of ``thresholds.error_rate_percent``."""
     burn: Annotated[tuple[Burn, ...], Field(max_length=ENTRIES_MAX)]
     """For availability, whose budget is small. From the fastest to the slowest."""
-    share: Annotated[tuple[Share, ...], Field(max_length=ENTRIES_MAX)]
+    share: Shares
     """For the p95 targets: their budget of 5 % makes burn rates late (14.4 times is 72 % of requests)."""
+    goodput: Shares
+    """For requests that miss any of the targets, of which each may be missed by 5 %."""
+    budget: Budget
     keep_firing_seconds: Seconds
     """An alert that would come and go pages once."""
 

@@ -131,6 +131,21 @@ CASES = [
     ("severities: [warning, info]\n", "severities: [info]\n        tiers: [prod]\n",
      "alerting.maintenance.windows[0].tiers[0]", "did you mean 'production'?"),
     ("info: [deployment,", "info: [model-quality,", "alerting.categories.info[0]", "again"),
+    ("factor: 14.4", "factor: 1000", "alerting.objectives.burn[0].factor", "more than all requests"),
+    ("long_seconds: 3600, short_seconds: 300", "long_seconds: 3600, short_seconds: 3600",
+     "alerting.objectives.burn[0].short_seconds", "less than the row's long_seconds, 3600"),
+    ("long_seconds: 300, short_seconds: 120", "long_seconds: 300, short_seconds: 400",
+     "alerting.objectives.errors.short_seconds", "less than the row's long_seconds, 300"),
+    ("long_seconds: 259200", "long_seconds: 8000000", "alerting.objectives.burn[2].long_seconds", "be gone"),
+    ("window_seconds: 120", "window_seconds: 20", "alerting.objectives.outage.window_seconds", "two evaluations"),
+    ("bad_events_min: 5, gateways", "bad_events_min: 120001, gateways",
+     "alerting.objectives.outage.bad_events_min", "expected at most 120000"),
+    ("bad_percent: 10, long_seconds", "bad_percent: 5, long_seconds", "alerting.objectives.share[1].bad_percent",
+     "target still holds"),
+    ("speed: slow", "speed: fast", "alerting.objectives.burn[2].speed", "the speed of"),
+    ("bad_percent: 20, long_seconds: 21600, short_seconds: 1800, bad_events_min: 20, severity: warning",
+     "bad_percent: 20, long_seconds: 21600, short_seconds: 1800, bad_events_min: 20, severity: critical",
+     "alerting.objectives.goodput[1].severity", "again"),
 ]  # fmt: skip
 
 

@@ -1,56 +1,58 @@
-"""Alerts on what users were promised: outages, availability's budget, the p95 targets."""
+"""Alerts on what users were promised, in three families: what is seen soon, what lasts, what is left of the budgets.
+
+Recordings stand before the alerts that read them.
+"""
 
 from __future__ import annotations
 
-from ops.alerting.model import Alert, Case, Group, Panel, Runbook, Series, Severity, Step
-from ops.alerting.windows import misses, over, recordings
-from ops.spec.alerting import Objectives
+from itertools import chain
+
+from ops.alerting.families.budgets import budget_alerts, budget_recordings, window_seconds
+from ops.alerting.families.burns import burn, error_rates
+from ops.alerting.families.outages import service_outage, tier_outage
+from ops.alerting.families.slowness import missed_targets
+from ops.alerting.model import Alert, Group
+from ops.alerting.windows import INCREMENT_SECONDS, direct, increments, recordings
+from ops.spec.alerting import Windows
 from ops.spec.model import Spec
 
 
-def groups(spec: Spec) -> tuple[Group, ...]:
+def soon(spec: Spec) -> tuple[Group, ...]:
+    """Outages, and rows whose windows end within the hour."""
+    alerts = (service_outage(spec), tier_outage(spec), *error_rates(spec), *_of_rows(spec, short=True))
+    return (Group("objectives", spec.alerting.evaluation_seconds, recordings(_soon_windows(spec)), alerts),)
+
+
+def lasting(spec: Spec) -> tuple[Group, ...]:
+    """Rows with windows of hours and days."""
+    windows = {window for row in _rows(spec) if not direct(row.long_seconds) for window in _windows(row)}
+    recorded = (*increments(), *recordings(windows - _soon_windows(spec)))
+    return (Group("objectives-lasting", INCREMENT_SECONDS, recorded, _of_rows(spec, short=False)),)
+
+
+def budgets(spec: Spec) -> tuple[Group, ...]:
+    """Over the objectives' own window, of weeks."""
+    recorded = (*recordings((window_seconds(spec),)), *budget_recordings(spec))
+    return (Group("error-budgets", INCREMENT_SECONDS, recorded, budget_alerts(spec)),)
+
+
+def _of_rows(spec: Spec, *, short: bool) -> tuple[Alert, ...]:
     rules = spec.alerting.objectives
-    interval = spec.alerting.evaluation_seconds
-    windows = {rules.outage.window_seconds, *(w for one in rules.share for w in (one.long_seconds, one.short_seconds))}
-    return (
-        Group("objectives", interval, recordings(windows)),
-        Group("outages", interval, alerts=(_tier_outage(rules),)),
-    )
+    burns = (burn(spec, row) for row in rules.burn if direct(row.long_seconds) == short)
+    late = (missed_targets(spec, row, goodput=False) for row in rules.share if direct(row.long_seconds) == short)
+    any_missed = (missed_targets(spec, row, goodput=True) for row in rules.goodput if direct(row.long_seconds) == short)
+    return (*burns, *chain.from_iterable(late), *chain.from_iterable(any_missed))
 
 
-def _tier_outage(rules: Objectives) -> Alert:
-    outage = rules.outage
-    too_many = over("latency", outage.bad_percent, outage.window_seconds, "tier")
-    enough = f"{misses('latency', outage.window_seconds, 'tier')} >= {outage.bad_events_min}"
-    every = 'gateway_objective_{}_total{{tier="production",task_class="query",objective="latency"}}'
-    return Alert(
-        name="TierOutage",
-        severity=Severity.CRITICAL,
-        category="service-downtime",
-        expression=f"{too_many} and {enough}",
-        keep_firing_seconds=rules.keep_firing_seconds,
-        summary="{{ $labels.tier }} answers hardly any request in time",
-        description=f"More than {outage.bad_percent:g} % of requests failed or were late.",
-        panel=Panel("overview", "availability"),
-        runbook=Runbook(
-            meaning="Nearly all requests of a tier fail, or come after their class's p95 target.",
-            impact="Users of the tier get no answer.",
-            diagnosis=(Step("Which engines are up, and where do requests go?", ("ops stack status",)),),
-            mitigation=(
-                Step(
-                    "Send everything to stable.",
-                    ('ops route stable --now --tier $TIER --reason "outage" --yes',),
-                    undo=("ops canary resume --tier $TIER",),
-                ),
-            ),
-            verification=(Step("Requests are answered.", ("ops probe",)),),
-        ),
-        cases=(
-            Case(
-                "all requests miss",
-                (Series(every.format("requests"), "0+3x21"), Series(every.format("misses"), "0+3x21")),
-                fires=(3,),
-                labels=({"tier": "production"},),
-            ),
-        ),
-    )
+def _rows(spec: Spec) -> tuple[Windows, ...]:
+    rules = spec.alerting.objectives
+    return (rules.errors, *rules.burn, *rules.share, *rules.goodput)
+
+
+def _windows(row: Windows) -> set[float]:
+    return {row.long_seconds, row.short_seconds}
+
+
+def _soon_windows(spec: Spec) -> set[float]:
+    rows = (row for row in _rows(spec) if direct(row.long_seconds))
+    return {spec.alerting.objectives.outage.window_seconds, *(window for row in rows for window in _windows(row))}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
-from ops.alerting.links import runbook_url
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.stating import rollout_state
 from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
@@ -28,7 +27,7 @@ def dashboard(spec: Spec) -> Dashboard:
             Row("Promises", tuple(_promises(spec))),
             Row("Latency", tuple(_latency(spec))),
             Row("Traffic", tuple(_traffic(spec))),
-            Row("Alerts and rollouts", (_firing(spec), _firing_over_time(), rollout_state(width=24))),
+            Row("Alerts and rollouts", (_firing(), _firing_over_time(), rollout_state(width=24))),
         ),
     )
 
@@ -93,8 +92,9 @@ def _range_matchers() -> str:
 
 
 def _over_target(spec: Spec, objective: str, title: str, what: str) -> Panel:
-    alerts = [Bound(one.bad_percent / 100, RED if one.severity == "critical" else YELLOW)
-              for one in spec.alerting.objectives.share]  # fmt: skip
+    rules = spec.alerting.objectives
+    rows = rules.goodput if objective == "goodput" else rules.share
+    alerts = [Bound(one.bad_percent / 100, RED if one.severity == "critical" else YELLOW) for one in rows]
     return Panel(
         objective,
         title,
@@ -181,7 +181,7 @@ def _traffic(spec: Spec) -> Iterator[Panel]:
     )
 
 
-def _firing(spec: Spec) -> Panel:
+def _firing() -> Panel:
     return Panel(
         "alerts",
         "Alerts that fire",
@@ -189,7 +189,6 @@ def _firing(spec: Spec) -> Panel:
         Unit.NUMBER,
         (Query('sum by (alertname, severity, tier) (ALERTS{alertstate="firing"})', "firing", instant=True),),
         shape=Shape.TABLE,
-        cell_links={"alertname": runbook_url("${__value.raw}", spec)},
         width=12,
     )
 

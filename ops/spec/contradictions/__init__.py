@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ops.spec.contradictions.environments import environment_contradictions
 from ops.spec.contradictions.notifying import notifying_contradictions
+from ops.spec.contradictions.objectives import objective_contradictions
 from ops.spec.contradictions.promises import promise_contradictions
 from ops.spec.contradictions.rollout import rollout_contradictions
 from ops.spec.contradictions.serving import serving_contradictions
@@ -26,3 +27,4 @@ def contradictions(draft: Draft) -> Iterator[Finding]:
     yield from rollout_contradictions(draft)
     yield from promise_contradictions(draft)
     yield from notifying_contradictions(draft)
+    yield from objective_contradictions(draft)

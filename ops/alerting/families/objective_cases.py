@@ -1,0 +1,181 @@
+"""Rule tests for alerts on shares of missed requests: each bound and each window is pinned from both sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ops.alerting.model import Case, Series
+from ops.alerting.windows import INCREMENT_SECONDS, direct
+
+INSTANCES = ("10.0.0.1:9001", "10.0.0.2:9001")
+"""Each worker counts half of the requests."""
+REQUESTS = 100_000
+"""Of a worker between two samples: so many that every share is a whole number of them."""
+EVALUATIONS = 8
+"""Enough for a share that does not change."""
+HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
+OBJECTIVES = ("availability", "latency", "first_token", "token_interval", "goodput")
+
+
+@dataclass(frozen=True)
+class Phase:
+    samples: int
+    requests: int
+    """Of each worker, from one sample to the next."""
+    misses: int
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What an alert of this kind fires at, and on what labels."""
+
+    objective: str
+    percent: float
+    long_seconds: float
+    short_seconds: float
+    bad_events_min: int
+    keep_firing_seconds: float
+    labels: Mapping[str, str]
+    """Of the alert's instance in the tests."""
+    sparse: bool = False
+
+    @property
+    def sample_seconds(self) -> int:
+        return 15 if direct(self.long_seconds) else 60
+
+    @property
+    def evaluation_seconds(self) -> int | None:
+        """None is the spec's own. Sparse evaluations see fewer increments, which changes counts and leaves shares."""
+        if self.sparse and self.long_seconds >= DAY_SECONDS:
+            return HOUR_SECONDS
+        return None if direct(self.long_seconds) else INCREMENT_SECONDS
+
+    @property
+    def step_minutes(self) -> float:
+        """Between two evaluations: as sharp as a test can be."""
+        return (self.evaluation_seconds or self.sample_seconds) / 60
+
+
+def cases(bound: Bound) -> tuple[Case, ...]:
+    return (_comes_and_goes(replace(bound, sparse=True)), *_thresholds(bound), _floor(bound))
+
+
+def _comes_and_goes(bound: Bound) -> Case:
+    """Quiet for a long window, then twice the bound (or everything) missed, then quiet again."""
+    percent = min(100.0, 2 * bound.percent)
+    quiet = _samples(bound, bound.long_seconds)
+    crossing = bound.long_seconds * bound.percent / percent
+    burst = _samples(bound, max(crossing + 4 * bound.step_minutes * 60, bound.short_seconds))
+    bad = round(REQUESTS * percent / 100)
+    rest = _samples(bound, 2 * bound.short_seconds + 2 * bound.keep_firing_seconds)
+    phases = (Phase(quiet, REQUESTS, 0), Phase(burst, REQUESTS, bad), Phase(rest, REQUESTS, 0))
+    begin, end = (quiet * bound.sample_seconds / 60, (quiet + burst) * bound.sample_seconds / 60)
+    crossed = begin + crossing / 60
+    reset = end + (bound.short_seconds * (1 - bound.percent / percent) + bound.keep_firing_seconds) / 60
+    step = bound.step_minutes
+    return _case(
+        bound,
+        f"{percent:.4g} % miss from minute {begin:g} to {end:g}",
+        phases,
+        fires=(_at(bound, crossed) + step, _at(bound, reset) - step),
+        silent=(begin, _at(bound, crossed) - step, _at(bound, reset) + 2 * step),
+    )
+
+
+def _thresholds(bound: Bound) -> tuple[Case, Case]:
+    """The share is the same from the start, so that a few evaluations are enough."""
+    at = EVALUATIONS * bound.step_minutes
+    samples = _samples(bound, at * 60)
+
+    def steady(name: str, factor: float) -> tuple[str, tuple[Phase, ...]]:
+        percent = bound.percent * factor
+        return f"{percent:.4g} % miss, {name}", (Phase(samples, REQUESTS, round(REQUESTS * percent / 100)),)
+
+    return (
+        _case(bound, *steady("a little more than the bound", 1.05), fires=(at,)),
+        _case(bound, *steady("a little less than the bound", 0.95), silent=(at,)),
+    )
+
+
+def _floor(bound: Bound) -> Case:
+    """All requests miss, but they are few: spread over more than the short window, and within the long one."""
+    wanted = min(2 * bound.short_seconds, bound.long_seconds * 0.9) / bound.bad_events_min
+    every = max(1, int(wanted / bound.sample_seconds))
+    one = (Phase(1, 1, 1), Phase(every - 1, 0, 0))
+    last = 1 + (bound.bad_events_min - 1) * every
+    return _case(
+        bound,
+        f"all of few requests miss, the {bound.bad_events_min}th at sample {last}",
+        (*one * bound.bad_events_min, Phase(every, 0, 0)),
+        fires=(_up(bound, last * bound.sample_seconds / 60),),
+        silent=(_at(bound, (last - 1) * bound.sample_seconds / 60),),
+        instances=INSTANCES[:1],
+    )
+
+
+def _case(
+    bound: Bound,
+    name: str,
+    phases: Sequence[Phase],
+    *,
+    fires: tuple[float, ...] = (),
+    silent: tuple[float, ...] = (),
+    instances: Sequence[str] = INSTANCES,
+) -> Case:
+    return Case(
+        name,
+        tuple(series for instance in instances for series in _counters(bound, phases, instance)),
+        fires=fires,
+        silent=silent,
+        labels=(bound.labels,),
+        interval_seconds=bound.sample_seconds,
+        evaluation_seconds=bound.evaluation_seconds,
+    )
+
+
+def _counters(bound: Bound, phases: Sequence[Phase], instance: str) -> tuple[Series, ...]:
+    """The objective's counters, and those of another that nobody misses: a rule that mixed them would stay silent."""
+    other = OBJECTIVES[(OBJECTIVES.index(bound.objective) + 1) % len(OBJECTIVES)]
+    requests, misses = (values([(p.samples, getattr(p, what)) for p in phases]) for what in ("requests", "misses"))
+    of = {"tier": "production", "task_class": "query", "job": "gateway", "instance": instance}
+    return (
+        Series(selector("gateway_objective_requests_total", {**of, "objective": bound.objective}), requests),
+        Series(selector("gateway_objective_misses_total", {**of, "objective": bound.objective}), misses),
+        Series(selector("gateway_objective_requests_total", {**of, "objective": other}), requests),
+        Series(selector("gateway_objective_misses_total", {**of, "objective": other}), f"0x{_total(phases)}"),
+    )
+
+
+def selector(name: str, labels: Mapping[str, str]) -> str:
+    matchers = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{matchers}}}"
+
+
+def values(steps: Sequence[tuple[int, int]]) -> str:
+    """A counter from 0, in promtool's notation: for each of so many samples it grows by so much."""
+    parts, last = ["0"], 0
+    for samples, growth in steps:
+        if samples:
+            parts.append(f"{last + growth}+{growth}x{samples - 1}")
+            last += samples * growth
+    return " ".join(parts)
+
+
+def _total(phases: Sequence[Phase]) -> int:
+    return sum(phase.samples for phase in phases)
+
+
+def _samples(bound: Bound, seconds: float) -> int:
+    return round(seconds / bound.sample_seconds)
+
+
+def _at(bound: Bound, minutes: float) -> float:
+    """The last evaluation up to then."""
+    return math.floor(minutes / bound.step_minutes + 1e-9) * bound.step_minutes
+
+
+def _up(bound: Bound, minutes: float) -> float:
+    """The first evaluation from then."""
+    return math.ceil(minutes / bound.step_minutes - 1e-9) * bound.step_minutes

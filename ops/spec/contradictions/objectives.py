@@ -1,0 +1,87 @@
+"""Alerts on objectives that could never fire, or that would read what is no longer kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ops.spec.contradictions.common import unique
+from ops.spec.draft import Draft
+from ops.spec.faults import Finding, Path, figure, path_text
+
+OBJECTIVES = ("alerting", "objectives")
+OUTAGE = (*OBJECTIVES, "outage")
+TARGET = ("targets", "availability_percent")
+RATE = ("targets", "requests_per_second")
+P95_BUDGET_PERCENT = 5
+"""What the spec's keys ``*_p95_ms`` leave."""
+
+
+def objective_contradictions(draft: Draft) -> Iterator[Finding]:
+    rows = [
+        (*OBJECTIVES, "errors"),
+        *((*OBJECTIVES, name, i) for name in ("burn", "share", "goodput") for i in draft.indices(*OBJECTIVES, name)),
+    ]
+    for row in rows:
+        yield from _windows(draft, row)
+        yield from _floor(draft, row, "long_seconds")
+    yield from _floor(draft, OUTAGE, "window_seconds")
+    for key in ("window_seconds", "gateways_down_seconds"):
+        yield from _kept(draft, (*OUTAGE, key))
+    for i in draft.indices(*OBJECTIVES, "burn"):
+        yield from _factor(draft, (*OBJECTIVES, "burn", i, "factor"))
+    for i in draft.indices(*OBJECTIVES, "share"):
+        yield from _within_target(draft, (*OBJECTIVES, "share", i, "bad_percent"))
+    for name, key in (("burn", "speed"), ("share", "severity"), ("goodput", "severity")):
+        paths = [(*OBJECTIVES, name, i, key) for i in draft.indices(*OBJECTIVES, name)]
+        yield from unique([(path, text) for path in paths if (text := draft.text(*path)) is not None], f"the {key}")
+
+
+def _windows(draft: Draft, row: Path) -> Iterator[Finding]:
+    long, short = draft.number(*row, "long_seconds"), draft.number(*row, "short_seconds")
+    if long is not None and short is not None and short >= long:
+        why = "the short window must end an alert sooner than the long one"
+        yield Finding((*row, "short_seconds"), why, figure(short), f"less than the row's long_seconds, {figure(long)}")
+    yield from _kept(draft, (*row, "long_seconds"))
+
+
+def _kept(draft: Draft, path: Path) -> Iterator[Finding]:
+    """The window can be looked at, and is looked at more than once before it has passed."""
+    window, days = draft.number(*path), draft.number("retention", "metrics_days")
+    if window is None:
+        return
+    if days is not None and window > days * 86_400:
+        why = "metrics would be gone before the window ends"
+        yield Finding(path, why, figure(window), f"at most retention.metrics_days, {figure(days * 86_400)} s")
+    every = draft.number("alerting", "evaluation_seconds")
+    if every is not None and window < 2 * every:
+        why = "two evaluations do not fit into the window"
+        yield Finding(path, why, figure(window), f"at least twice alerting.evaluation_seconds, {figure(2 * every)}")
+
+
+def _factor(draft: Draft, path: Path) -> Iterator[Finding]:
+    factor, target = draft.number(*path), draft.number(*TARGET)
+    if factor is None or target is None:
+        return
+    budget = round(100 - target, 10)
+    if factor * budget >= 100:
+        why = "more than all requests would have to fail"
+        yield Finding(path, why, figure(factor), f"less than {100 / budget:.10g}, for a budget of {budget:g} %")
+
+
+def _within_target(draft: Draft, path: Path) -> Iterator[Finding]:
+    percent = draft.number(*path)
+    if percent is not None and percent <= P95_BUDGET_PERCENT:
+        why = "alert while the target still holds"
+        yield Finding(path, why, figure(percent), f"more than {P95_BUDGET_PERCENT}, which a p95 target lets pass")
+
+
+def _floor(draft: Draft, row: Path, key: str) -> Iterator[Finding]:
+    """At the promised traffic, with all requests bad, there are so many in the window."""
+    floor, window, rate = (draft.number(*path) for path in ((*row, "bad_events_min"), (*row, key), RATE))
+    if floor is None or window is None or rate is None:
+        return
+    most = int(window * rate)
+    if floor > most:
+        why = "there are never so many requests in the window"
+        expected = f"at most {most}, those of {path_text((*row, key))} at {path_text(RATE)}"
+        yield Finding((*row, "bad_events_min"), why, figure(floor), expected)
