@@ -11,7 +11,7 @@ WORKERS ?= 3
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast gen demo soak vllm tiny-model system clean
+.PHONY: help check test test-fast gen demo soak vllm tiny-model system node clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -22,13 +22,13 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 	@if [ "$(ENGINE)" = vllm ]; then $(MAKE) --no-print-directory tiny-model; fi
 	@$(BIN)/ops demo --engine $(ENGINE)
 
-test: $(VENV)/test.ready system tiny-model ## every test, those with real servers and real vLLM included
+test: $(VENV)/test.ready system tiny-model node ## every test, those with real servers and real vLLM included
 	@$(BIN)/pytest -m "not vllm" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 	@$(BIN)/pytest -m vllm $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------
 
-test-fast: $(VENV)/test.ready ## the tests that need no server, in seconds
+test-fast: $(VENV)/test.ready node ## the tests that need no server, in seconds
 	@$(BIN)/pytest -m "not server and not vllm" -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/test.ready ## lint, types, layers, and whether generated files are as generated
@@ -56,6 +56,8 @@ tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM te
 system: ## Debian's packages for the tests (PostgreSQL 15, Prometheus, Alertmanager); installs them only as root
 	@PYTHON=$(PYTHON) ./.ci/system-packages
 
+node: build/node/ready ## others' schemas for the tests (npm), 35 MB
+
 clean: ## removes what was built, the virtual environments excepted
 	@rm -rf build .stack .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
@@ -72,6 +74,11 @@ $(VENV)/ops.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/test.ready: $(VENV)/ops.ready
 	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards,test]' 2> >(grep -v "is ignored" >&2)
+	@touch $@
+
+build/node/ready: tests/node/package.json tests/node/package-lock.json
+	@mkdir -p build/node && cp $^ build/node/
+	@npm ci --prefix build/node --no-audit --no-fund --loglevel error
 	@touch $@
 
 .venv-vllm/ready: requirements-vllm.txt training/install.py

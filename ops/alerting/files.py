@@ -28,7 +28,7 @@ def files(spec: Spec) -> dict[PurePath, str]:
     made = families(spec)
     every: list[Alert] = []
     for name, groups in made.items():
-        found[RULES / f"{name}.yml"] = rule_file(groups)
+        found[RULES / f"{name}.yml"] = rule_file(groups, spec)
         found |= _tests(spec, name, made)
         alerts = [alert for group in groups for alert in group.alerts]
         found |= {RUNBOOKS / f"{alert.name}.md": page(alert, f"../{RULES}/{name}.yml") for alert in alerts}
@@ -48,7 +48,7 @@ def _tests(spec: Spec, name: str, made: Families) -> dict[PurePath, str]:
         chosen = [replace(a, cases=tuple(c for c in a.cases if c.evaluation_seconds == interval)) for a in alerts]
         every = duration(interval or spec.alerting.evaluation_seconds)
         file = name if interval is None else f"{name}.{every}"
-        found[ALERTS / "tests" / f"{file}.yml"] = test_file(rule_files, chosen, every)
+        found[ALERTS / "tests" / f"{file}.yml"] = test_file(rule_files, chosen, every, spec)
     return found
 
 

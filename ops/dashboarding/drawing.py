@@ -25,6 +25,9 @@ from ops.dashboarding.model import Bound, Panel, Query, Shape
 
 DATA_SOURCE = of_common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+LETTERS = "ABCDEFGHIJ"
+"""Names of a panel's queries, one each; a table's columns are called after them."""
+
 Drawn = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel | table.Panel | statetimeline.Panel
 """The builders that this module uses; they share no type with the methods that they share."""
 
@@ -34,7 +37,7 @@ def drawn(panel: Panel, links: Iterable[dashboard.DashboardLink]) -> Drawn:
     made = _SHAPES[panel.shape](panel)
     made.id(panel_id(panel.key)).title(panel.title).description(panel.description).datasource(DATA_SOURCE)
     made.unit(panel.unit.value).links(list(links)).targets(
-        [_target(query, letter, panel.shape) for query, letter in zip(panel.queries, "ABCDEFGHIJ", strict=False)]
+        [_target(query, letter, panel.shape) for query, letter in zip(panel.queries, LETTERS, strict=False)]
     )
     if panel.least is not None:
         made.min(panel.least)
@@ -124,16 +127,16 @@ def _heatmap(panel: Panel) -> heatmap.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    names = {f"Value #{letter}": query.legend for letter, query in zip("ABCDEFGHIJ", panel.queries, strict=False)}
+    made = table.Panel().cell_options(of_common.TableAutoCellOptions())
+    for label, address in panel.cell_links.items():
+        links = [{"title": "Open", "url": address, "targetBlank": True}]
+        made.override_by_name(label, [of_dashboard.DynamicConfigValue(id_val="links", value=links)])
+    names = {f"Value #{letter}": query.legend for letter, query in zip(LETTERS, panel.queries, strict=False)}
     if len(panel.queries) == 1:
         names["Value"] = panel.queries[0].legend
-    hidden = {"Time": True}
-    made = table.Panel().with_transformation(of_dashboard.DataTransformerConfig(id_val="merge", options={}))
-    return made.with_transformation(
-        of_dashboard.DataTransformerConfig(
-            id_val="organize", options={"excludeByName": hidden, "indexByName": {}, "renameByName": names}
-        )
-    )
+    options = {"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": names}
+    made.with_transformation(of_dashboard.DataTransformerConfig(id_val="merge", options={}))
+    return made.with_transformation(of_dashboard.DataTransformerConfig(id_val="organize", options=options))
 
 
 def _states(panel: Panel) -> statetimeline.Panel:

@@ -15,6 +15,4 @@ DASHBOARDS = PurePath("dashboards")
 def files(spec: Spec) -> dict[PurePath, str]:
     """Raises QueryError."""
     alerts = rules.alerts(spec)
-    return {
-        DASHBOARDS / f"{board.name}.json": text(rendered(board, spec.service, alerts)) for board in dashboards(spec)
-    }
+    return {DASHBOARDS / f"{board.name}.json": text(rendered(board, spec, alerts)) for board in dashboards(spec)}

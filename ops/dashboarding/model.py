@@ -85,6 +85,8 @@ class Panel:
     stacked: bool = False
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Values that are shown as a word, and its colour."""
+    cell_links: Mapping[str, str] = field(default_factory=dict)
+    """Of a table: where a click on a label's cell leads; ``${__value.raw}`` stands for its value."""
 
 
 @dataclass(frozen=True)

@@ -23,4 +23,4 @@ def spec() -> Spec:
 def boards(spec: Spec) -> dict[str, dict[str, Any]]:
     """Grafana's JSON by dashboard."""
     alerts = rules.alerts(spec)
-    return {board.name: rendered(board, spec.service, alerts) for board in dashboards(spec)}
+    return {board.name: rendered(board, spec, alerts) for board in dashboards(spec)}

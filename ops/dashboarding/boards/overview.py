@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
+from ops.alerting.links import runbook_url
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.stating import rollout_state
 from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
@@ -27,7 +28,7 @@ def dashboard(spec: Spec) -> Dashboard:
             Row("Promises", tuple(_promises(spec))),
             Row("Latency", tuple(_latency(spec))),
             Row("Traffic", tuple(_traffic(spec))),
-            Row("Alerts and rollouts", (_firing(), _firing_over_time(), rollout_state(width=24))),
+            Row("Alerts and rollouts", (_firing(spec), _firing_over_time(), rollout_state(width=24))),
         ),
     )
 
@@ -181,7 +182,7 @@ def _traffic(spec: Spec) -> Iterator[Panel]:
     )
 
 
-def _firing() -> Panel:
+def _firing(spec: Spec) -> Panel:
     return Panel(
         "alerts",
         "Alerts that fire",
@@ -189,6 +190,7 @@ def _firing() -> Panel:
         Unit.NUMBER,
         (Query('sum by (alertname, severity, tier) (ALERTS{alertstate="firing"})', "firing", instant=True),),
         shape=Shape.TABLE,
+        cell_links={"alertname": runbook_url("${__value.raw}", spec)},
         width=12,
     )
 
