@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -28,17 +29,46 @@ def scrape_seconds(*, look_seconds: float, age_seconds_max: float) -> float:
     return max(SCRAPE_SECONDS_MIN, min(SCRAPE_SECONDS, look_seconds, age_seconds_max / SCRAPES_PER_AGE))
 
 
+@dataclass(frozen=True)
+class Job:
+    name: str
+    addresses: tuple[str, ...]
+    """``host:port`` each."""
+    scrape_seconds: float | None = None
+    """None: as often as all."""
+
+
 def render_config(
-    static: Mapping[str, tuple[str, ...]], targets_file: Path, scrape_seconds: float = SCRAPE_SECONDS
+    jobs: Iterable[Job],
+    targets_file: Path,
+    scrape_seconds: float = SCRAPE_SECONDS,
+    *,
+    evaluation_seconds: float,
+    rules: Path,
+    alertmanager: str | None,
 ) -> str:
-    """prometheus.yml. ``static`` holds addresses by job; ``targets_file`` names the engines, which come and go."""
-    jobs: list[dict[str, object]] = [
-        {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in static.items()
-    ]
-    jobs.append({"job_name": "engine", "file_sd_configs": [{"files": [str(targets_file)], "refresh_interval": "5s"}]})
-    interval = f"{round(scrape_seconds * 1000)}ms"
-    timing = {"scrape_interval": interval, "evaluation_interval": interval}
-    return yaml.safe_dump({"global": timing, "scrape_configs": jobs}, sort_keys=False)
+    """prometheus.yml. ``targets_file`` names the engines, which come and go; ``rules`` is a pattern of files;
+    ``alertmanager`` an address."""
+    engines = {"job_name": "engine", "file_sd_configs": [{"files": [str(targets_file)], "refresh_interval": "5s"}]}
+    content: dict[str, object] = {
+        "global": {"scrape_interval": _duration(scrape_seconds), "evaluation_interval": _duration(evaluation_seconds)},
+        "rule_files": [str(rules)],
+        "scrape_configs": [*map(_job, jobs), engines],
+    }
+    if alertmanager is not None:
+        content["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _job(job: Job) -> dict[str, object]:
+    found: dict[str, object] = {"job_name": job.name, "static_configs": [{"targets": list(job.addresses)}]}
+    if job.scrape_seconds is not None:
+        found["scrape_interval"] = _duration(job.scrape_seconds)
+    return found
+
+
+def _duration(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
 
 
 def command(binary: Path, config: Path, data: Path, port: int, retention_days: int) -> tuple[str, ...]:
@@ -49,5 +79,6 @@ def command(binary: Path, config: Path, data: Path, port: int, retention_days: i
         f"--storage.tsdb.retention.time={retention_days}d",
         f"--storage.tsdb.retention.size={RETENTION_BYTES_MAX}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-lifecycle",  # POST /-/reload takes new rules in, without a restart
         "--log.level=warn",
     )

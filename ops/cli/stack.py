@@ -42,6 +42,10 @@ def up(
     ] = None,
     postgres_bin: Annotated[Path | None, typer.Option(help="The folder of another PostgreSQL's programs.")] = None,
     prometheus: Annotated[Choice, typer.Option(help="auto: if it is installed.")] = Choice.AUTO,
+    alertmanager: Annotated[Choice, typer.Option(help="auto: if it and Prometheus are installed.")] = Choice.AUTO,
+    exporters: Annotated[
+        Choice, typer.Option(help="Of the machine and the database; auto: those that are installed, with Prometheus.")
+    ] = Choice.AUTO,
     counters: Annotated[
         Counters, typer.Option(help="Where the controller reads the judge's counters: from the workers, or Prometheus.")
     ] = Counters.DIRECT,
@@ -63,6 +67,8 @@ def up(
         database_url=database_url,
         postgres_bin=postgres_bin,
         prometheus=prometheus,
+        alertmanager=alertmanager,
+        exporters=exporters,
         counters=counters,
         without=frozenset(without or ()),
         outlives_parent=detach,
@@ -198,7 +204,8 @@ def _show(state: StackState) -> None:
     rows = [("public API", state.gateway_url), ("its documentation", f"{state.gateway_url}/docs")]
     rows += [(f"{worker.name}, metrics", f"{worker.admin_url}/metrics") for worker in state.workers]
     rows += [("controller", state.controller_url), ("database", state.database_url)]
-    rows += [("Prometheus", state.prometheus_url or "not installed, or off"), ("logs", str(state.folder.logs))]
+    rows += [("Prometheus", state.prometheus_url or "not installed, or off")]
+    rows += [("Alertmanager", state.alertmanager_url or "not installed, or off"), ("logs", str(state.folder.logs))]
     emit_table(f"The stack, as {state.environment}", ("part", "where"), rows)
 
 

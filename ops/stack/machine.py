@@ -28,6 +28,13 @@ _PROGRAMS = (
     (("prometheus",), "metrics over time; without it counters are read directly", "prometheus"),
     (("promtool",), "checks of alert rules", "prometheus"),
     (("alertmanager", "prometheus-alertmanager"), "routing of alerts", "prometheus-alertmanager"),
+    (("amtool",), "silences by hand, checks of Alertmanager's configuration", "prometheus-alertmanager"),
+    (("node_exporter", "prometheus-node-exporter"), "CPU, memory and disks in Prometheus", "prometheus-node-exporter"),
+    (
+        ("postgres_exporter", "prometheus-postgres-exporter"),
+        "the database in Prometheus",
+        "prometheus-postgres-exporter",
+    ),
     (("chromium", "chromium-browser"), "pictures of reports and panels", "chromium"),
 )
 

@@ -47,6 +47,10 @@ class StackOptions:
     postgres_bin: Path | None = None
     """Another PostgreSQL than the wheel's."""
     prometheus: Choice = Choice.AUTO
+    alertmanager: Choice = Choice.AUTO
+    """Without Prometheus there is none, nor exporters."""
+    exporters: Choice = Choice.AUTO
+    """Of the machine and of the database."""
     counters: Counters = Counters.DIRECT
     without: frozenset[Omitted] = field(default_factory=frozenset)
     afresh: bool = False

@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
-from ops.adapters import prometheus_server
 from ops.adapters.ports import PortBook, PortsError, holder, is_free
 from ops.adapters.spec_file import load_spec
 from ops.adapters.supervisord import choose_socket
 from ops.spec.compiling import compile_serving
 from ops.spec.model import Spec
-from ops.stack import programs
-from ops.stack.options import WORKERS_MAX, Choice, Counters, Omitted, StackOptions
+from ops.stack import monitoring, programs
+from ops.stack.options import WORKERS_MAX, Omitted, StackOptions
 from ops.stack.state import (
     Secrets,
     StackError,
@@ -43,14 +41,14 @@ class Plan:
     """Without the supervisor's pid, which is not known yet."""
     secrets: Secrets
     gateways: tuple[programs.Part, ...]
-    prometheus: programs.Part | None
+    monitoring: tuple[programs.Part, ...]
     database: programs.Part | None
     """None if somebody else runs it, or if there is none."""
     controller: programs.Part | None
 
     @property
     def parts(self) -> tuple[programs.Part, ...]:
-        return tuple(part for part in (*self.gateways, self.prometheus, self.database, self.controller) if part)
+        return tuple(part for part in (*self.gateways, *self.monitoring, self.database, self.controller) if part)
 
 
 def prepare(options: StackOptions) -> Plan:
@@ -66,7 +64,7 @@ def prepare(options: StackOptions) -> Plan:
     try:
         state = _state(options, book, given_url, ours)
         database = _database(options, state, secrets.database_password) if ours else None
-        prometheus = _prometheus(options, spec, state) if state.prometheus_url else None
+        monitors = tuple(monitoring.parts(options, spec, state, secrets))
     except (PortsError, StoreError) as e:
         raise StackError(str(e)) from e
     files = _gateway_files(run_dir, spec, secrets)
@@ -75,7 +73,7 @@ def prepare(options: StackOptions) -> Plan:
         state=state,
         secrets=secrets,
         gateways=() if Omitted.GATEWAY in options.without else programs.gateways(state, files, drain_seconds),
-        prometheus=prometheus,
+        monitoring=monitors,
         database=database,
         controller=None if Omitted.CONTROLLER in options.without else programs.controller(state),
     )
@@ -91,15 +89,7 @@ def _check(options: StackOptions, spec: Spec) -> None:
         raise StackError(f"{options.port} is no port")
     if options.port and not is_free(options.port, HOST):
         raise StackError(f"port {options.port} is taken by {holder(options.port)}: end that, or choose another --port")
-    if options.prometheus is Choice.ON and prometheus_server.find_prometheus() is None:
-        raise StackError("there is no prometheus on the PATH: install it, or use --prometheus auto or off")
-    if options.counters is Counters.PROMETHEUS:
-        if options.prometheus is Choice.OFF:
-            raise StackError("--counters prometheus needs Prometheus, and --prometheus off leaves it out")
-        if prometheus_server.find_prometheus() is None:
-            raise StackError("--counters prometheus needs Prometheus, and there is none on the PATH: install it")
-        if find_spec("prometheus_api_client") is None:
-            raise StackError(f"--counters prometheus needs a package: {prometheus_server.CLIENT_MEND}")
+    monitoring.check(options)
 
 
 def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) -> StackState:
@@ -109,7 +99,6 @@ def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) ->
     database_url = given_url
     if ours:
         database_url = f"postgresql://{server.ROLE}@{HOST}:{book.claim(programs.POSTGRES)}/{server.DATABASE}"
-    wanted = options.prometheus is not Choice.OFF and prometheus_server.find_prometheus() is not None
     names = [f"{programs.GATEWAY_PREFIX}{number}" for number in range(options.workers)]
     return StackState(
         run_dir=str(options.run_dir),
@@ -121,12 +110,14 @@ def _state(options: StackOptions, book: PortBook, given_url: str, ours: bool) ->
         gateway_url=f"http://{HOST}:{options.port}" if options.port else url("public"),
         workers=tuple(Worker(name, url(f"{name}-admin")) for name in names),
         controller_url=url(programs.CONTROLLER),
-        prometheus_url=url(programs.PROMETHEUS) if wanted else None,
+        prometheus_url=url(programs.PROMETHEUS) if monitoring.has_prometheus(options) else None,
         supervisor_pid=0,
         supervisor_socket=str(choose_socket(options.run_dir)),
         started_unix_seconds=time.time(),
         without=tuple(sorted(options.without)),
         counters=options.counters,
+        alertmanager_url=url(programs.ALERTMANAGER) if monitoring.has_alertmanager(options) else None,
+        exporter_urls={one.value: url(programs.exporter_name(one)) for one in monitoring.exporters_of(options)},
     )
 
 
@@ -150,22 +141,3 @@ def _gateway_files(run_dir: Path, spec: Spec, secrets: Secrets) -> programs.File
     known = {"admin_key": secrets.admin_key, "synthetic_token": secrets.synthetic_token}
     write_private(files.gateway_secrets, msgspec.json.encode(known))
     return files
-
-
-def _prometheus(options: StackOptions, spec: Spec, state: StackState) -> programs.Part | None:
-    binary = prometheus_server.find_prometheus()
-    if binary is None or state.prometheus_url is None:
-        return None
-    folder = options.run_dir / "prometheus"
-    state.targets_file.parent.mkdir(parents=True, exist_ok=True)
-    workers = tuple(worker.admin_url.rpartition("//")[2] for worker in state.workers)
-    config = folder / "prometheus.yml"
-    scrape_seconds = prometheus_server.scrape_seconds(
-        look_seconds=spec.environments[options.environment].pace.look_seconds,
-        age_seconds_max=spec.rollout.analysis.samples_age_seconds_max,
-    )
-    static = {prometheus_server.GATEWAY_JOB: workers}
-    config.write_text(prometheus_server.render_config(static, state.targets_file, scrape_seconds))
-    port = int(state.prometheus_url.rpartition(":")[2])
-    command = prometheus_server.command(binary, config, folder / "data", port, spec.retention.metrics_days)
-    return programs.prometheus(state.prometheus_url, command)

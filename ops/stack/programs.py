@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -14,12 +15,14 @@ from serving.contract import ADMIN_HEALTH_PATH
 POSTGRES = "postgres"
 CONTROLLER = "controller"
 PROMETHEUS = "prometheus"
+ALERTMANAGER = "alertmanager"
+EXPORTER_SUFFIX = "-exporter"
 GATEWAY_PREFIX = "gateway-"
 REPLICA_PREFIX = "replica-"
 
 DATABASE_STOP_SECONDS = 30.0
 CONTROLLER_STOP_SECONDS = 10.0
-PROMETHEUS_STOP_SECONDS = 10.0
+METRICS_STOP_SECONDS = 10.0
 DRAIN_MARGIN_SECONDS = 5.0
 # A program of the stack itself is worth many tries (with growing pauses: 55 s in all) before it is given up.
 START_RETRIES = 10
@@ -43,9 +46,11 @@ class Stage(IntEnum):
 def stage_of(program: str) -> Stage:
     if program.startswith(GATEWAY_PREFIX):
         return Stage.GATEWAY
+    if program.startswith(REPLICA_PREFIX):
+        return Stage.ENGINES
     if program == CONTROLLER:
         return Stage.CONTROLLER
-    if program == PROMETHEUS:
+    if program in (PROMETHEUS, ALERTMANAGER) or program.endswith(EXPORTER_SUFFIX):
         return Stage.METRICS
     return Stage.DATABASE if program == POSTGRES else Stage.ENGINES
 
@@ -122,11 +127,28 @@ def database(state: StackState, command: tuple[str, ...], user: str | None, stop
 
 
 def prometheus(url: str, command: tuple[str, ...]) -> Part:
-    program = Program(
-        PROMETHEUS,
+    return Part(_metrics(PROMETHEUS, command), Check.HTTP, url + "/-/ready")
+
+
+def alertmanager(url: str, command: tuple[str, ...]) -> Part:
+    return Part(_metrics(ALERTMANAGER, command), Check.HTTP, url + "/-/ready")
+
+
+def exporter(job: str, url: str, command: tuple[str, ...], environment: Mapping[str, str]) -> Part:
+    """``job`` is its name in Prometheus."""
+    return Part(_metrics(exporter_name(job), command, environment), Check.HTTP, url + "/")
+
+
+def exporter_name(job: str) -> str:
+    return job + EXPORTER_SUFFIX
+
+
+def _metrics(name: str, command: tuple[str, ...], environment: Mapping[str, str] | None = None) -> Program:
+    return Program(
+        name,
         command,
-        stop_seconds=PROMETHEUS_STOP_SECONDS,
+        environment=environment or {},
+        stop_seconds=METRICS_STOP_SECONDS,
         start_retries=START_RETRIES,
         priority=Stage.METRICS.priority,
     )
-    return Part(program, Check.HTTP, url + "/-/ready")

@@ -179,9 +179,8 @@ async def _start_all(plan: Plan, supervisor: Supervisor, report: Report) -> None
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(store())
-                for part in (*plan.gateways, plan.prometheus):
-                    if part is not None:
-                        group.create_task(start(part, part.where))
+                for part in (*plan.gateways, *plan.monitoring):
+                    group.create_task(start(part, part.where))
         except* StackError as failed:
             raise failed.exceptions[0] from None
 

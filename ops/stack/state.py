@@ -69,6 +69,9 @@ class StackState(msgspec.Struct, frozen=True):
     without: tuple[Omitted, ...] = ()
     """Parts that it was started without."""
     counters: Counters = Counters.DIRECT
+    alertmanager_url: str | None = None
+    exporter_urls: dict[str, str] = {}
+    """By job in Prometheus: ``node``, ``postgres``."""
     version: int = VERSION
 
     @property

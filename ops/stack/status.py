@@ -11,7 +11,15 @@ import aiohttp
 from ops.adapters.supervisord import Process, State, Supervisor, SupervisorError
 from ops.stack.checking import unhealthy
 from ops.stack.options import Omitted
-from ops.stack.programs import CONTROLLER, POSTGRES, PROMETHEUS, REPLICA_PREFIX, Check
+from ops.stack.programs import (
+    ALERTMANAGER,
+    CONTROLLER,
+    POSTGRES,
+    PROMETHEUS,
+    REPLICA_PREFIX,
+    Check,
+    exporter_name,
+)
 from ops.stack.replicas import stack_replicas
 from ops.stack.state import Secrets, StackError, StackState
 from serving.contract import ADMIN_HEALTH_PATH
@@ -67,6 +75,10 @@ def _expected(
         expected.append((CONTROLLER, Check.HTTP, state.controller_url + "/health", state.controller_url))
     if state.prometheus_url is not None:
         expected.append((PROMETHEUS, Check.HTTP, state.prometheus_url + "/-/ready", state.prometheus_url))
+    if state.alertmanager_url is not None:
+        expected.append((ALERTMANAGER, Check.HTTP, state.alertmanager_url + "/-/ready", state.alertmanager_url))
+    for job, url in state.exporter_urls.items():
+        expected.append((exporter_name(job), Check.HTTP, url + "/", url))
     if state.database_url:
         url = state.database_url_with(secrets.database_password)
         expected.append((POSTGRES, Check.DATABASE, url, state.database_url))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from ops.adapters import prometheus_server
+from ops.adapters import alertmanager_server, exporters, prometheus_server
+from ops.adapters.prometheus_server import Job
 from ops.stack import programs
 from ops.stack.programs import Stage, stage_of
 from ops.stack.state import StackState, Worker
@@ -28,6 +30,19 @@ STATE = StackState(
     started_unix_seconds=0.0,
 )
 FILES = programs.Files(Path("/run/here/serving.json"), Path("/run/here/secrets"), Path("/run/here/gateway"))
+
+
+def rendered(jobs: list[Job], alertmanager: str | None) -> dict[str, Any]:
+    text = prometheus_server.render_config(
+        jobs,
+        Path("/run/targets.json"),
+        0.5,
+        evaluation_seconds=15,
+        rules=Path("/run/rules/*.yml"),
+        alertmanager=alertmanager,
+    )
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
 
 
 def test_each_worker_shares_the_public_port_and_knows_its_peers() -> None:
@@ -59,10 +74,53 @@ def test_gateways_end_first_and_the_database_last_whoever_ends_them() -> None:
     assert len(set(priorities)) == len(Stage)
 
 
+def test_what_watches_ends_together_after_what_it_watches_and_before_the_database() -> None:
+    assert {stage_of(name) for name in ("prometheus", "alertmanager", "node-exporter", "postgres-exporter")} == {
+        Stage.METRICS
+    }
+    assert stage_of("replica-node-exporter") is Stage.ENGINES, "whatever a replica is called"
+
+
 def test_prometheus_scrapes_the_workers_and_finds_engines_in_a_file() -> None:
-    config = yaml.safe_load(
-        prometheus_server.render_config({"gateway": ("127.0.0.1:1", "127.0.0.1:2")}, Path("/run/targets.json"))
-    )
+    wanted = [Job("gateway", ("127.0.0.1:1", "127.0.0.1:2")), Job("node", ("127.0.0.1:3",), scrape_seconds=15)]
+    config = rendered(wanted, alertmanager="127.0.0.1:4")
+    assert config["global"] == {"scrape_interval": "500ms", "evaluation_interval": "15000ms"}
+    assert config["rule_files"] == ["/run/rules/*.yml"]
+    assert config["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": ["127.0.0.1:4"]}]}]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     assert jobs["gateway"]["static_configs"] == [{"targets": ["127.0.0.1:1", "127.0.0.1:2"]}]
+    assert "scrape_interval" not in jobs["gateway"]
+    assert jobs["node"]["scrape_interval"] == "15000ms"
     assert jobs["engine"]["file_sd_configs"][0]["files"] == ["/run/targets.json"]
+
+
+def test_without_an_alertmanager_prometheus_alerts_nobody() -> None:
+    assert "alerting" not in rendered([], alertmanager=None)
+
+
+def test_the_database_exporter_gets_its_password_from_a_file_alone() -> None:
+    url = "postgresql://someone@127.0.0.1:5432/name"
+    environment = exporters.postgres_environment(url, Path("/run/password"))
+    assert environment == {
+        "DATA_SOURCE_URI": "127.0.0.1:5432/name?sslmode=disable",
+        "DATA_SOURCE_USER": "someone",
+        "DATA_SOURCE_PASS_FILE": "/run/password",
+    }
+    elsewhere = exporters.postgres_environment("postgresql://a@db.example.org/b?sslmode=verify-full", Path("/p"))
+    assert elsewhere["DATA_SOURCE_URI"] == "db.example.org/b?sslmode=verify-full"
+    assert exporters.postgres_environment("postgresql://a@db.example.org/b", Path("/p"))["DATA_SOURCE_URI"] == (
+        "db.example.org/b?"
+    ), "its driver's own default, which demands TLS, holds elsewhere"
+
+
+def test_everything_listens_on_loopback_alone() -> None:
+    binary, folder = Path("/usr/bin/program"), Path("/run")
+    commands = [
+        prometheus_server.command(binary, folder / "c", folder / "d", 9, 1),
+        alertmanager_server.command(binary, folder / "c", folder / "d", 9),
+        *(exporters.command(one, binary, 9) for one in exporters.Exporter),
+    ]
+    for command in commands:
+        listening = [word for word in command if "listen-address" in word]
+        assert "--web.listen-address=127.0.0.1:9" in listening
+        assert set(listening) <= {"--web.listen-address=127.0.0.1:9", "--cluster.listen-address="}

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -48,6 +49,7 @@ def test_every_part_is_asked_and_healthy(running) -> None:  # type: ignore[no-un
     code, parts = health(running)
     assert code == 0
     assert {"gateway-0", "gateway-1", "controller", "postgres"} <= set(parts)
+    assert {"prometheus", "alertmanager", "node-exporter", "postgres-exporter"} <= set(parts)
     assert all(part["healthy"] for part in parts.values()), parts
     assert "healthy" in running.run("status").stdout
 
@@ -119,18 +121,45 @@ def test_a_program_is_restarted_even_one_that_hangs(running, until: Until) -> No
     assert "gateway-0" in strange.stderr
 
 
-def test_prometheus_if_installed_scrapes_the_workers(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+def asked(url: str) -> Any:
+    """What Prometheus answers."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def test_prometheus_scrapes_every_part_of_the_stack(running, until: Until) -> None:  # type: ignore[no-untyped-def]
     url = running.state().prometheus_url
-    if url is None:
-        assert shutil.which("prometheus") is None
-        return
+    assert url is not None, "apt-get install prometheus"
 
     def up() -> bool:
-        with urllib.request.urlopen(f"{url}/api/v1/targets", timeout=10) as answer:
-            targets = json.load(answer)["data"]["activeTargets"]
-        return [t["health"] for t in targets if t["labels"]["job"] == "gateway"] == ["up", "up"]
+        targets = asked(f"{url}/api/v1/targets")["activeTargets"]
+        found = sorted((t["labels"]["job"], t["health"]) for t in targets)
+        jobs = ["alertmanager", "controller", "gateway", "gateway", "node", "postgres", "prometheus"]
+        return found == [(job, "up") for job in jobs]
 
-    until(up, "Prometheus has scraped both workers")
+    until(up, "Prometheus has scraped both workers, the controller, the exporters, Alertmanager and itself")
+    query = urllib.parse.quote('pg_up == 1 and on() controller_leader == 1 and on() node_load1 >= 0')
+    until(lambda: asked(f"{url}/api/v1/query?query={query}")["result"], "the parts say that they are well")
+
+
+def test_prometheus_has_the_specs_rules_knows_alertmanager_and_reloads(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+    state = running.state()
+    (found,) = asked(f"{state.prometheus_url}/api/v1/alertmanagers")["activeAlertmanagers"]
+    assert found["url"].startswith(state.alertmanager_url)
+    groups = asked(f"{state.prometheus_url}/api/v1/rules")["groups"]
+    assert "TierOutage" in {rule["name"] for group in groups for rule in group["rules"]}
+    new = running.run_dir / "prometheus" / "rules" / "by-hand.yml"
+    rule = {"alert": "ByHand", "expr": "vector(1)"}
+    new.write_text(json.dumps({"groups": [{"name": "by-hand", "interval": "1s", "rules": [rule]}]}))
+    request = urllib.request.Request(f"{state.prometheus_url}/-/reload", method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+    def arrived() -> bool:
+        with urllib.request.urlopen(f"{state.alertmanager_url}/api/v2/alerts", timeout=10) as answer:
+            return "ByHand" in {alert["labels"]["alertname"] for alert in json.load(answer)}
+
+    until(arrived, "Alertmanager has the alert")
 
 
 async def test_an_engine_becomes_ready_is_routed_to_and_probed(running, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
