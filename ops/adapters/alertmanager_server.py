@@ -1,25 +1,17 @@
-"""Alertmanager as a program of the local stack: where it is, what it is told, how it is started."""
+"""Alertmanager as a program of the local stack: where it is, how it is started."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-import yaml
-
 NAMES = ("alertmanager", "prometheus-alertmanager")
 """Upstream's name, and Debian's."""
-READY_PATH = "/-/ready"
 
 
 def find_alertmanager() -> Path | None:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     return Path(found) if found else None
-
-
-def silent_config() -> str:
-    """Alerts are grouped, shown and silenced, and nobody is told."""
-    return yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}, sort_keys=False)
 
 
 def command(binary: Path, config: Path, data: Path, port: int) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from ops.adapters import alertmanager_server, exporters, prometheus_server
 from ops.adapters.exporters import Exporter
 from ops.adapters.prometheus_server import Job
+from ops.alerting.integrations import every, secret_files
 from ops.alerting.rendering import rule_file
+from ops.alerting.routing import configuration
 from ops.alerting.rules import families
 from ops.spec.model import Spec
 from ops.stack import programs
@@ -61,7 +63,7 @@ def exporters_of(options: StackOptions) -> Iterator[Exporter]:
 def parts(options: StackOptions, spec: Spec, state: StackState, secrets: Secrets) -> Iterator[programs.Part]:
     """Writes what each of them reads."""
     yield from _prometheus(options, spec, state)
-    yield from _alertmanager(options.run_dir, state)
+    yield from _alertmanager(options.run_dir, spec, state)
     for name, url in state.exporter_urls.items():
         exporter = Exporter(name)
         binary = exporters.find_exporter(exporter)
@@ -125,14 +127,22 @@ def _write_rules(folder: Path, spec: Spec, exporter_names: tuple[str, ...]) -> N
         (folder / f"{name}.yml").write_text(rule_file(groups))
 
 
-def _alertmanager(run_dir: Path, state: StackState) -> Iterator[programs.Part]:
+def _alertmanager(run_dir: Path, spec: Spec, state: StackState) -> Iterator[programs.Part]:
+    """It tells those of the spec's receivers whose secrets lie in the run folder: a stack on a laptop pages nobody."""
     binary = alertmanager_server.find_alertmanager()
     if binary is None or state.alertmanager_url is None:
         return
     folder = run_dir / "alertmanager"
-    folder.mkdir(parents=True, exist_ok=True)
+    secrets = folder / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True)
+    secrets.chmod(0o700)
+    here = [
+        receiver.name
+        for receiver in every(spec.alerting.receivers)
+        if all((secrets / file).is_file() for file in secret_files(receiver))
+    ]
     config = folder / "alertmanager.yml"
-    write_private(config, alertmanager_server.silent_config().encode())
+    write_private(config, configuration(spec.alerting, str(secrets), here).encode())
     command = alertmanager_server.command(binary, config, folder / "data", _port(state.alertmanager_url))
     yield programs.alertmanager(state.alertmanager_url, command)
 

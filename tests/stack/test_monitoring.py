@@ -12,6 +12,7 @@ from ops.adapters.exporters import Exporter
 from ops.adapters.spec_file import load_spec
 from ops.stack import monitoring
 from ops.stack.options import Choice, Omitted, StackOptions
+from ops.stack.programs import Part
 from ops.stack.state import Secrets, StackError, StackState, Worker
 
 ROOT = Path(__file__).parents[2]
@@ -78,13 +79,9 @@ def test_what_is_asked_for_and_not_installed_is_refused(install: Any, options: S
         monitoring.check(options)
 
 
-def test_jobs_have_the_names_that_rules_and_dashboards_read(install: Any, tmp_path: Path) -> None:
-    install(*DEBIAN)
-    options = StackOptions(run_dir=tmp_path)
-    (old := tmp_path / "prometheus" / "rules" / "old.yml").parent.mkdir(parents=True)
-    old.write_text("of an earlier spec")
-    state = StackState(
-        run_dir=str(tmp_path),
+def state_in(run_dir: Path) -> StackState:
+    return StackState(
+        run_dir=str(run_dir),
         environment="development",
         spec_path="/spec.yaml",
         engine="simulated",
@@ -100,8 +97,31 @@ def test_jobs_have_the_names_that_rules_and_dashboards_read(install: Any, tmp_pa
         alertmanager_url="http://127.0.0.1:5",
         exporter_urls={"node": "http://127.0.0.1:6", "postgres": "http://127.0.0.1:7"},
     )
+
+
+def prepared(run_dir: Path) -> list[Part]:
     spec = load_spec(ROOT / "gratefulgpt.yaml")
-    parts = list(monitoring.parts(options, spec, state, Secrets("key", "token", "a-password")))
+    options, secrets = StackOptions(run_dir=run_dir), Secrets("key", "token", "a-password")
+    return list(monitoring.parts(options, spec, state_in(run_dir), secrets))
+
+
+def test_alertmanager_tells_the_receivers_whose_secrets_are_put_there(install: Any, tmp_path: Path) -> None:
+    install(*DEBIAN)
+    (key := tmp_path / "alertmanager" / "secrets" / "pagerduty-routing-key").parent.mkdir(parents=True)
+    key.write_text("a-key")
+    prepared(tmp_path)
+    text = (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
+    told = {kind: one[kind] for one in yaml.safe_load(text)["receivers"] for kind in one if kind != "name"}
+    assert set(told) == {"pagerduty_configs"}
+    assert told["pagerduty_configs"][0]["routing_key_file"] == str(key)
+    assert "a-key" not in text
+
+
+def test_jobs_have_the_names_that_rules_and_dashboards_read(install: Any, tmp_path: Path) -> None:
+    install(*DEBIAN)
+    (old := tmp_path / "prometheus" / "rules" / "old.yml").parent.mkdir(parents=True)
+    old.write_text("of an earlier spec")
+    parts = prepared(tmp_path)
     assert [p.program.name for p in parts] == ["prometheus", "alertmanager", "node-exporter", "postgres-exporter"]
     words = [word for p in parts for word in (*p.program.command, *p.program.environment.values())]
     assert not [word for word in words if "a-password" in word]
@@ -111,6 +131,8 @@ def test_jobs_have_the_names_that_rules_and_dashboards_read(install: Any, tmp_pa
     jobs = ("gateway", "controller", "node", "postgres", "prometheus", "alertmanager")
     assert targets == dict(zip(jobs, ([f"127.0.0.1:{port}"] for port in (2, 3, 6, 7, 4, 5)), strict=True))
     assert [j["job_name"] for j in config["scrape_configs"] if "file_sd_configs" in j] == ["engine"]
+    routes = yaml.safe_load((tmp_path / "alertmanager" / "alertmanager.yml").read_text())
+    assert {tuple(one) for one in routes["receivers"]} == {("name",)}, "no receiver has its secrets here"
     rules = sorted((tmp_path / "prometheus" / "rules").glob("*.yml"))
     assert rules
     assert old not in rules
