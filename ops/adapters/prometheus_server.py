@@ -71,7 +71,11 @@ def _duration(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-def command(binary: Path, config: Path, data: Path, port: int, retention_days: int) -> tuple[str, ...]:
+def command(
+    binary: Path, config: Path, data: Path, port: int, retention_days: int, resend_seconds: float
+) -> tuple[str, ...]:
+    """``resend_seconds``: how soon an alert is sent again. Those that fire in the seconds after a reload, before the
+    Alertmanager is found again, are dropped and come with the next sending, which by default is a minute later."""
     return (
         str(binary),
         f"--config.file={config}",
@@ -79,6 +83,7 @@ def command(binary: Path, config: Path, data: Path, port: int, retention_days: i
         f"--storage.tsdb.retention.time={retention_days}d",
         f"--storage.tsdb.retention.size={RETENTION_BYTES_MAX}",
         f"--web.listen-address=127.0.0.1:{port}",
+        f"--rules.alert.resend-delay={_duration(resend_seconds)}",
         "--web.enable-lifecycle",  # POST /-/reload takes new rules in, without a restart
         "--log.level=warn",
     )

@@ -94,8 +94,14 @@ def _prometheus(options: StackOptions, spec: Spec, state: StackState) -> Iterato
             alertmanager=_address(state.alertmanager_url) if state.alertmanager_url else None,
         )
     )
-    port = _port(state.prometheus_url)
-    command = prometheus_server.command(binary, config, folder / "data", port, spec.retention.metrics_days)
+    command = prometheus_server.command(
+        binary,
+        config,
+        folder / "data",
+        _port(state.prometheus_url),
+        spec.retention.metrics_days,
+        resend_seconds=spec.alerting.evaluation_seconds,
+    )
     yield programs.prometheus(state.prometheus_url, command)
 
 

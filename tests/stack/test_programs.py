@@ -116,7 +116,7 @@ def test_the_database_exporter_gets_its_password_from_a_file_alone() -> None:
 def test_everything_listens_on_loopback_alone() -> None:
     binary, folder = Path("/usr/bin/program"), Path("/run")
     commands = [
-        prometheus_server.command(binary, folder / "c", folder / "d", 9, 1),
+        prometheus_server.command(binary, folder / "c", folder / "d", 9, 1, 15),
         alertmanager_server.command(binary, folder / "c", folder / "d", 9),
         *(exporters.command(one, binary, 9) for one in exporters.Exporter),
     ]
