@@ -130,7 +130,7 @@ def _write_rules(folder: Path, spec: Spec, exporter_names: tuple[str, ...]) -> N
     here = tuple(name for name in spec.alerting.exporters if name in exporter_names)
     alerting = spec.alerting.model_copy(update={"exporters": here})
     for name, groups in families(spec.model_copy(update={"alerting": alerting})).items():
-        (folder / f"{name}.yml").write_text(rule_file(groups))
+        (folder / f"{name}.yml").write_text(rule_file(groups, spec))
 
 
 def _alertmanager(run_dir: Path, spec: Spec, state: StackState) -> Iterator[programs.Part]:
