@@ -119,7 +119,7 @@ def e_values(profiles: Sequence[Profile], levels: int) -> list[float]:
     found = [1.0] * len(profiles)
     if seen:
         points = np.array([profiles[i].points for i in seen])
-        for i, e in zip(seen, _mixed(points, log_weights(levels, points.shape[1])), strict=True):
+        for i, e in zip(seen, mixed(points, log_weights(levels, points.shape[1])).tolist(), strict=True):
             found[i] = e
     return found
 
@@ -191,12 +191,15 @@ def log_weights(levels: int, alternatives: int) -> Floats:
     return np.concatenate([cuts, np.full(each, log(_SHIFT_WEIGHT / each))])
 
 
-def _mixed(logs: Floats, weights: Floats) -> list[float]:
-    """Row by row, the weighted mean of what ``logs`` are the logarithms of."""
+def mixed(logs: Floats, weights: Floats) -> Floats:
+    """Row by row, the weighted mean of what ``logs`` are the logarithms of, kept below where a float overflows.
+
+    ``logs``: rows x alternatives; ``weights``: the alternatives' logarithms. Gives rows.
+    """
     weighted = logs + weights
     most = weighted.max(axis=1)
     means = most + np.log(np.exp(weighted - most[:, None]).sum(axis=1))
-    found: list[float] = np.exp(np.minimum(means, _LOG_E_MAX)).tolist()
+    found: Floats = np.exp(np.minimum(means, _LOG_E_MAX))
     return found
 
 
@@ -241,7 +244,10 @@ def e_of_rate(points: Sequence[float]) -> float:
 
 
 def e_of_rates(points: Sequence[Sequence[float]]) -> list[float]:
-    return _mixed(np.array([one or _NO_POINTS for one in points]), log_weights(1, len(_FRACTIONS)))
+    found: list[float] = mixed(
+        np.array([one or _NO_POINTS for one in points]), log_weights(1, len(_FRACTIONS))
+    ).tolist()
+    return found
 
 
 def e_rate_below(bound: float, *, bad: int, total: int) -> float:
@@ -255,7 +261,8 @@ def e_rates_below(bounds: Sequence[float], *, bad: Sequence[int], total: Sequenc
     fell = np.array(bad)[:, None]
     of_bad = np.where(fell > 0, np.maximum(fell, 1) * of_one_bad, 0.0)
     of_good = (np.array(total)[:, None] - fell) * of_one_good
-    return _mixed(of_bad + of_good, log_weights(1, of_bad.shape[1]))
+    found: list[float] = mixed(of_bad + of_good, log_weights(1, of_bad.shape[1])).tolist()
+    return found
 
 
 @lru_cache(64)
