@@ -140,14 +140,9 @@ class _Rollouts:
     ) -> tuple[Ints, Ints]:
         """On how many levels the answers of the canary and of the reference fall: rollouts x levels each."""
         load = self.load[here]
-        canary, reference = (
-            log(self.release.slower) + load + self.noise["canary"][here],
-            load + self.noise["reference"][here],
-        )
-        return (
-            self._levels_of(event, arrived[0], failed[0], canary),
-            self._levels_of(event, arrived[1], failed[1], reference),
-        )
+        slower = log(self.release.slower) + load + self.noise["canary"][here]
+        canary = self._levels_of(event, arrived[0], failed[0], slower)
+        return canary, self._levels_of(event, arrived[1], failed[1], load + self.noise["reference"][here])
 
     def _levels_of(self, event: Contest, all_of: Ints, bad: Ints, shift: Floats) -> Ints:
         answered, never = (self.chance.binomial(some, event.part) for some in (all_of - bad, bad))

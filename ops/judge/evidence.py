@@ -97,7 +97,7 @@ def steepness(cuts: tuple[float, ...], quantiles: tuple[float, ...]) -> float:
     return min(max(slope, _STEEPNESS_MIN), _STEEPNESS_MAX)
 
 
-class Profile(msgspec.Struct, frozen=True):
+class Profile(msgspec.Struct, frozen=True, gc=False):
     """Log-likelihood ratio of each alternative against a boundary, and the history in a few numbers for people."""
 
     points: tuple[float, ...] = ()

@@ -22,7 +22,7 @@ class Decision(StrEnum):
     BLIND = "blind"
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Compared(msgspec.Struct, frozen=True, gc=False):
     """What was counted in one cell in this epoch, on the canary and on its reference."""
 
     canary: Counts = Counts()
@@ -76,7 +76,7 @@ class Situation:
         return self.levels.get(task_class, {}).get(stratum, {})
 
 
-class EventEvidence(msgspec.Struct, frozen=True):
+class EventEvidence(msgspec.Struct, frozen=True, gc=False):
     event: BadEvent
     role: Role
     canary: int
