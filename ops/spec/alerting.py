@@ -33,10 +33,76 @@ class DepthLevels(Part):
 
 
 class Thresholds(Part):
+    """Beyond these a level or a share is an alert; a level that is not set makes none."""
+
     error_rate_percent: PercentLevels = PercentLevels()
     cpu_percent: PercentLevels = PercentLevels()
     memory_percent: PercentLevels = PercentLevels()
     queue_depth: DepthLevels = DepthLevels()
+    kv_cache_percent: PercentLevels = PercentLevels()
+    preemptions: DepthLevels = DepthLevels()
+    """Of one engine, in a window."""
+    engine_rejections: DepthLevels = DepthLevels()
+    """Of one engine, in a window."""
+    refused_percent: PercentLevels = PercentLevels()
+    """Of the requests that reach the gateway: turned away because all slots and the queue are taken."""
+    in_flight_percent: PercentLevels = PercentLevels()
+    """Of ``api.limits.in_flight_max``."""
+    storage_percent: PercentLevels = PercentLevels()
+    inodes_percent: PercentLevels = PercentLevels()
+    open_files_percent: PercentLevels = PercentLevels()
+    gpu_memory_percent: PercentLevels = PercentLevels()
+    gpu_celsius: DepthLevels = DepthLevels()
+    disk_busy_percent: PercentLevels = PercentLevels()
+    database_connections_percent: PercentLevels = PercentLevels()
+    database_deadlocks: DepthLevels = DepthLevels()
+    """In a window."""
+    database_rollback_percent: PercentLevels = PercentLevels()
+    """Of transactions."""
+    database_cache_miss_percent: PercentLevels = PercentLevels()
+    """Of blocks read."""
+    tick_failure_percent: PercentLevels = PercentLevels()
+    """Of the controller's passes."""
+    tick_age_seconds: DepthLevels = DepthLevels()
+    """Since the controller's last whole pass."""
+    notifications_pending: DepthLevels = DepthLevels()
+    notification_failure_percent: PercentLevels = PercentLevels()
+    """Of what Prometheus and Alertmanager send."""
+    denied_percent: PercentLevels = PercentLevels()
+    """Of answers: 401 and 403."""
+    rate_limited_percent: PercentLevels = PercentLevels()
+    """Of answers: 429."""
+    engines_lost_percent: PercentLevels = PercentLevels()
+    """Of the engines that were up at once in ``timing.compare_seconds``."""
+    traffic_times: DepthLevels = DepthLevels()
+    """So many times as much, or as little, as at the same time ``timing.compare_offset_seconds`` before."""
+    milestone_percent: Percent | None = None
+    """Of a throughput target."""
+
+
+class Timing(Part):
+    """How long things are looked at before an alert says anything of them."""
+
+    window_seconds: Seconds
+    """Over which counts and shares are taken."""
+    hold_seconds: Seconds
+    """For so long a level must be beyond its bound."""
+    down_seconds: Seconds
+    """For so long a part must be gone."""
+    waits_seconds: Seconds
+    """After so long whoever should act on a rollout is reminded."""
+    event_seconds: Seconds
+    """For so long an event stays to be seen: a promotion, a change of the number of engines."""
+    compare_seconds: Seconds
+    """The hour that is compared with an earlier one."""
+    compare_offset_seconds: Seconds
+    """How much earlier that is."""
+    forecast_window_seconds: Seconds
+    """From which the growth of what is stored is read."""
+    forecast_seconds: Seconds
+    """As far ahead it is drawn out."""
+    events_min: Count
+    """With fewer in a window no share is an alert."""
 
 
 class Outage(Part):
@@ -107,6 +173,7 @@ class Objectives(Part):
 class Alerting(Part):
     categories: Categories
     thresholds: Thresholds
+    timing: Timing
     evaluation_seconds: Seconds
     """Between two evaluations of the rules that page."""
     exporters: Annotated[tuple[Exporter, ...], Field(max_length=ENTRIES_MAX)] = ()

@@ -110,12 +110,14 @@ def test_an_error_rate_of_5_percent_is_critical(reference: Spec) -> None:
     assert reference.alerting.thresholds.error_rate_percent.critical == 5
 
 
-def test_each_severity_has_the_four_categories_of_the_strategy(reference: Spec) -> None:
+def test_each_severity_has_the_four_categories_of_the_strategy_before_those_chosen(reference: Spec) -> None:
     categories = reference.alerting.categories
     critical = [name for name in categories.critical if name != "missed-target"]  # chosen
     assert critical == ["service-downtime", "high-error-rate", "resource-exhaustion", "security-incident"]
-    assert categories.warning == ("performance-degradation", "resource-pressure", "unusual-usage", "model-quality")
-    assert categories.info == ("deployment", "scale-event", "maintenance-window", "usage-milestone")
+    warnings = ("performance-degradation", "resource-pressure", "unusual-usage", "model-quality")
+    assert categories.warning == (*warnings, "control-plane", "monitoring")
+    infos = ("deployment", "scale-event", "maintenance-window", "usage-milestone")
+    assert categories.info == (*infos, "heartbeat")
 
 
 def test_the_plans_have_the_prices_and_quotas_of_the_strategy(reference: Spec) -> None:
