@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 from rich.console import Console
 
 from ops.cli.rollout_view import rollout_panel
@@ -72,7 +73,7 @@ def _case(name: str, rollout: Rollout, make_look: MakeLook) -> tuple[Rollout, Lo
         case "no_look_yet":
             return replace(rollout, state=State.PREPARING, looks=0, promote_requested=True, **gone), None
         case "no_request_yet":
-            unseen = tuple(replace(event, observable=False) for event in look.look.events)
+            unseen = tuple(with_fields(event, observable=False) for event in look.look.events)
             return rollout, make_look(events=unseen, canary_assigned=0, reference_assigned=0)
         case _:
             return rollout, look
