@@ -27,8 +27,8 @@ def differences(root: Path, files: Mapping[PurePath, str], folders: Iterable[Pur
     for path, text in files.items():
         before = _read(root / path)
         if before != text:
-            found.append(Difference(root / path, _diff(path, before or "", text)))
-    found += [Difference(path, _diff(path, _read(path) or "", "")) for path in _leftovers(root, files, folders)]
+            found.append(Difference(root / path, unified(path, before or "", text)))
+    found += [Difference(path, unified(path, _read(path) or "", "")) for path in _leftovers(root, files, folders)]
     return found
 
 
@@ -59,6 +59,7 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _diff(path: PurePath, before: str, after: str) -> str:
+def unified(path: PurePath, before: str, after: str) -> str:
+    """A unified diff of a file's text; ``+`` is what the spec has."""
     lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"{path} (now)", f"{path} (spec)")
     return "".join(lines)

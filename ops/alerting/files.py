@@ -38,6 +38,16 @@ def files(spec: Spec) -> dict[PurePath, str]:
     return found
 
 
+def installed_name(service: str, family: str) -> str:
+    """Of a rule file in a folder that rules of others share."""
+    return f"{service}-{family}.yml"
+
+
+def rule_texts(spec: Spec) -> dict[str, str]:
+    """The rule files alone, by family. Raises QueryError."""
+    return {name: rule_file(groups, spec) for name, groups in families(spec).items()}
+
+
 def _tests(spec: Spec, name: str, made: Families) -> dict[PurePath, str]:
     """One file for each interval of evaluation: promtool knows one a file."""
     alerts = [alert for group in made[name] for alert in group.alerts]

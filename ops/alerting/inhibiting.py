@@ -12,6 +12,8 @@ from ops.alerting.model import Severity
 WATCHDOG = "Watchdog"
 SERVICE_OUTAGE = "ServiceOutage"
 TIER_OUTAGE = "TierOutage"
+SLOWNESS = ("SlowAnswers", "SlowFirstToken", "SlowTokens")
+LOW_GOODPUT = "LowGoodput"
 PROMISES = ("service-downtime", "high-error-rate", "missed-target", "performance-degradation")
 """Categories of the spec that users' requests make: what an outage brings along."""
 
@@ -37,6 +39,9 @@ def inhibitions() -> tuple[Inhibition, ...]:
     return (
         Inhibition((named(SERVICE_OUTAGE),), (promises, f'alertname!="{SERVICE_OUTAGE}"')),
         Inhibition((named(TIER_OUTAGE),), (promises, no_outage), ("tier",)),
+        # A request that fails misses its targets too; one that misses a target is no goodput.
+        Inhibition(('category="high-error-rate"', 'tier=~".+"'), ('category="missed-target"',), ("tier",)),
+        Inhibition((named(*SLOWNESS),), (named(LOW_GOODPUT),), ("tier", "task_class")),
         *_by_severity(),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ops.spec.alerting import Alerting
 from ops.spec.receiving import AlertWebhook, Email, PagerDuty, Receivers, Slack
 
 Integration = tuple[str, dict[str, object]]
@@ -36,6 +37,12 @@ def secret_files(receiver: Receiver) -> tuple[str, ...]:
             return (receiver.password_file,)
         case AlertWebhook():
             return tuple(one for one in (receiver.url_file, receiver.token_file) if one)
+
+
+def secrets_needed(alerting: Alerting) -> tuple[str, ...]:
+    """The files of all receivers that a route or the heartbeat names."""
+    used = {name for route in alerting.routes for name in route.receivers} | set(alerting.heartbeat.receivers)
+    return tuple(file for one in every(alerting.receivers) if one.name in used for file in secret_files(one))
 
 
 def integrations(receivers: Receivers, folder: str) -> dict[str, Integration]:

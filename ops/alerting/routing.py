@@ -53,6 +53,12 @@ def receiver_name(route: AlertRoute) -> str:
     return "-".join((route.severity, *route.categories))
 
 
+def receiver_of(alerting: Alerting, severity: str, category: str) -> str:
+    """Alertmanager's receiver of an alert."""
+    of_severity = [route for route in _in_order(alerting.routes) if route.severity == severity]
+    return receiver_name(next(one for one in of_severity if not one.categories or category in one.categories))
+
+
 def _in_order(routes: Iterable[AlertRoute]) -> list[AlertRoute]:
     return sorted(routes, key=lambda route: not route.categories)
 

@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
+def seconds(duration_text: str) -> float:
+    """Back from ``duration``."""
+    return float(duration_text[:-1]) * {"d": 86_400, "h": 3600, "m": 60, "s": 1}[duration_text[-1]]
+
+
 def recorded(what: str, seconds: float) -> str:
     """``what`` is ``requests`` or ``misses``."""
     return f"{LEVEL}:{what}:increase{duration(seconds)}"

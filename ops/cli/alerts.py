@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from ops.adapters import generated_files
 from ops.adapters.spec_file import load_spec
 from ops.alerting.files import ALERTS, RUNBOOKS, files
+from ops.cli import alerts_silence
+from ops.cli.alerts_apply import apply
 from ops.cli.alerts_env import env
+from ops.cli.alerts_options import Folder, SpecFile
+from ops.cli.alerts_status import status
+from ops.cli.alerts_test import run_tests
 from ops.cli.output import progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.verdict import EXIT_CODES, Outcome
 
 app = typer.Typer(no_args_is_help=True)
 
-SpecFile = Annotated[Path, typer.Option("--spec", metavar="FILE", help="The spec's file.")]
-Folder = Annotated[Path, typer.Option("--root", metavar="FOLDER", help="Where the folders alerts and runbooks lie.")]
 FOLDERS = (ALERTS, RUNBOOKS)
 
 app.command()(env)
+app.command()(apply)
+app.command()(status)
+app.command("test")(run_tests)
+app.add_typer(alerts_silence.app, name="silence")
 
 
 @app.command()

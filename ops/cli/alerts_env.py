@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ops.cli.alerts_where import prometheus_of
 from ops.cli.output import CommandError, fail_usage, progress
 from ops.verdict import EXIT_CODES, Outcome
 
@@ -35,7 +36,7 @@ def env(
     from ops.alerting.commands import exports, label_values
 
     wanted = _wanted(label or ())
-    url = prometheus or _stacks_prometheus(run_dir)
+    url = prometheus_of(prometheus, run_dir)
     labels, alertmanager = asyncio.run(_asked(url, name, wanted))
     values = {"PROMETHEUS": url.rstrip("/"), "RUN_DIR": str(run_dir.absolute())}
     if alertmanager is not None:
@@ -88,14 +89,3 @@ def _wanted(labels: Sequence[str]) -> dict[str, str]:
             fail_usage(f"--label {key} is no NAME=VALUE")
     return {key: value for key, _, value in pairs}
 
-
-def _stacks_prometheus(run_dir: Path) -> str:
-    from ops.stack.state import StackError, load_stack
-
-    try:
-        url = load_stack(run_dir).prometheus_url
-    except StackError as e:
-        raise CommandError(f"{e}; or name a Prometheus with --prometheus URL", _UNKNOWN) from e
-    if url is None:
-        raise CommandError(f"the stack in {run_dir} has no Prometheus: start it with --prometheus on", _UNKNOWN)
-    return url

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ops.adapters import alertmanager_server, exporters, prometheus_server
 from ops.adapters.exporters import Exporter
 from ops.adapters.prometheus_server import Job
+from ops.alerting.files import installed_name
 from ops.alerting.integrations import every, secret_files
 from ops.alerting.rendering import rule_file
 from ops.alerting.routing import configuration
@@ -130,7 +131,8 @@ def _write_rules(folder: Path, spec: Spec, exporter_names: tuple[str, ...]) -> N
     here = tuple(name for name in spec.alerting.exporters if name in exporter_names)
     alerting = spec.alerting.model_copy(update={"exporters": here})
     for name, groups in families(spec.model_copy(update={"alerting": alerting})).items():
-        (folder / f"{name}.yml").write_text(rule_file(groups, spec))
+        # Named as `ops alerts apply` does, which would otherwise bring every rule a second time.
+        (folder / installed_name(spec.service, name)).write_text(rule_file(groups, spec))
 
 
 def _alertmanager(run_dir: Path, spec: Spec, state: StackState) -> Iterator[programs.Part]:

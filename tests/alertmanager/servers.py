@@ -134,3 +134,53 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextmanager
+def prometheus(folder: Path, *, lifecycle: bool = True) -> Iterator[str]:
+    """Its address. It reads rules from ``folder/rules`` and scrapes nothing."""
+    port = free_port()
+    (folder / "rules").mkdir(exist_ok=True)
+    config = folder / "prometheus.yml"
+    config.write_text(f"rule_files: ['{folder}/rules/*.yml']\n", encoding="utf-8")
+    line = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}", "--log.level=warn"]
+    line += [f"--web.listen-address=127.0.0.1:{port}", *(["--web.enable-lifecycle"] if lifecycle else [])]
+    log = folder / "prometheus.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(line, stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: process.poll() is not None or answers(f"{url}/-/ready"), "Prometheus is ready")
+        assert process.poll() is None, log.read_text("utf-8")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_SECONDS)
+
+
+@contextmanager
+def pretender(answers_by_path: Mapping[str, tuple[int, str]]) -> Iterator[str]:
+    """A server that gives for each path a status and a body, and 404 for all others."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers_by_path.get(self.path, (404, "no such page"))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
