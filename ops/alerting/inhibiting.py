@@ -5,7 +5,7 @@ One incident sets off several alerts. All of them fire, and are shown; told is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ops.alerting.model import Severity
 
@@ -33,7 +33,12 @@ def named(*names: str) -> str:
 
 
 def inhibitions() -> tuple[Inhibition, ...]:
-    """From the widest cause to the narrowest."""
+    """From the widest cause to the narrowest. None of them silences the Watchdog."""
+    never = f'alertname!="{WATCHDOG}"'
+    return tuple(replace(one, targets=(*one.targets, never)) for one in (*_by_cause(), *_by_severity()))
+
+
+def _by_cause() -> tuple[Inhibition, ...]:
     promises = f'category=~"{"|".join(PROMISES)}"'
     no_outage = f'alertname!~"{SERVICE_OUTAGE}|{TIER_OUTAGE}"'
     return (
@@ -42,7 +47,6 @@ def inhibitions() -> tuple[Inhibition, ...]:
         # A request that fails misses its targets too; one that misses a target is no goodput.
         Inhibition(('category="high-error-rate"', 'tier=~".+"'), ('category="missed-target"',), ("tier",)),
         Inhibition((named(*SLOWNESS),), (named(LOW_GOODPUT),), ("tier", "task_class")),
-        *_by_severity(),
     )
 
 

@@ -17,7 +17,7 @@ from ops.adapters.spec_file import load_spec
 from ops.alerting.silencing import Silence, SilenceError, for_a_while, for_window, parse_duration, parse_matcher
 from ops.cli.alerts_options import Json, SpecFile
 from ops.cli.alerts_where import STACK_FOLDER, Alertmanager, Prometheus, RunDir, alertmanager_of
-from ops.cli.output import CommandError, confirm, emit_json, emit_table, fail_usage, progress
+from ops.cli.output import CommandError, confirm, emit_json, fail_usage, progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.spec.alerting import Alerting
 from ops.verdict import EXIT_CODES, Outcome
@@ -82,12 +82,10 @@ def list_(
     if json:
         emit_json("gratefulgpt.alerts-silences/1", {"silences": [_shown(one, one.id) for one in shown]})
         return
-    rows = [
-        (one.id, one.state, f"{one.begin:%m-%d %H:%M}", f"{one.end:%m-%d %H:%M}", " ".join(map(str, one.matchers)),
-         one.by, one.comment)
-        for one in shown
-    ]  # fmt: skip
-    emit_table("Silences, in UTC", ("id", "state", "from", "to", "of", "by", "why"), rows)
+    for one in shown:
+        print(f"{one.id} {one.state} {one.begin:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M} UTC, by {one.by}")
+        print(f"  {' '.join(map(str, one.matchers))}\n  {one.comment}")
+    progress(f"{len(shown)} silences")
 
 
 @app.command()

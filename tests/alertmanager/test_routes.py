@@ -11,9 +11,11 @@ import yaml
 
 from ops.adapters.spec_file import load_spec
 from ops.alerting.files import ALERTMANAGER, files
+from ops.alerting.inhibiting import LOW_GOODPUT, SERVICE_OUTAGE, SLOWNESS, TIER_OUTAGE, WATCHDOG
 from ops.alerting.integrations import every
 from ops.alerting.model import Severity
 from ops.alerting.routing import configuration
+from ops.alerting.rules import alerts
 from ops.spec.alerting import Alerting
 from ops.spec.receiving import AlertRoute, AlertWebhook, Receivers
 
@@ -118,3 +120,22 @@ def test_labels_that_routes_group_by_are_no_more_than_alerts_can_have(alerting: 
     for route in alerting.routes:
         assert set(route.grouping.by) <= {"tier", "category", "instance", "alertname"}
         assert "tier" in route.grouping.by
+
+
+def test_nothing_inhibits_the_watchdog(alerting: Alerting) -> None:
+    rules = yaml.safe_load(configuration(alerting))["inhibit_rules"]
+    assert rules
+    for rule in rules:
+        assert 'alertname!="Watchdog"' in rule["target_matchers"]
+
+
+def test_each_alert_that_an_inhibition_names_exists() -> None:
+    names = {alert.name for alert in alerts(load_spec(ROOT / "gratefulgpt.yaml"))}
+    assert {SERVICE_OUTAGE, TIER_OUTAGE, LOW_GOODPUT, *SLOWNESS} <= names
+
+
+def test_each_alert_arrives_where_its_severity_goes(config: Path) -> None:
+    for alert in alerts(load_spec(ROOT / "gratefulgpt.yaml")):
+        labels = (f"alertname={alert.name}", f"severity={alert.severity.value}", f"category={alert.category}")
+        wanted = "heartbeat" if alert.name == WATCHDOG else alert.severity.value
+        assert _receiver(config, *labels) == wanted
