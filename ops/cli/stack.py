@@ -89,6 +89,7 @@ def status(
 def restart(
     name: Annotated[str | None, typer.Argument(help="A program, as `ops stack status` names it.")] = None,
     tier: Annotated[str | None, typer.Option(help="Instead of a program: the engines of this tier, in turn.")] = None,
+    unhealthy: Annotated[bool, typer.Option("--unhealthy", help="Instead: each part that is not well.")] = False,
     now: Annotated[bool, typer.Option("--now", help="Kill it, instead of letting it finish what it does.")] = False,
     run_dir: RunDir = RUN_DIR,
 ) -> None:
@@ -96,8 +97,8 @@ def restart(
 
     Exit 1 if it does not end or does not become healthy; 2 if the stack has no such program.
     """
-    if (name is None) == (tier is None):
-        fail_usage("name either a program or a --tier")
+    if sum((name is not None, tier is not None, unhealthy)) != 1:
+        fail_usage("name a program, or a --tier, or say --unhealthy: one of the three")
     raise typer.Exit(_run(_restart(run_dir.absolute(), name, tier, now)))
 
 
@@ -226,13 +227,20 @@ async def _status(run_dir: Path, as_json: bool) -> int:
 
 
 async def _restart(run_dir: Path, name: str | None, tier: str | None, now: bool) -> int:
-    from ops.stack.restarting import engines_of
+    """Without name and tier: whatever is not well."""
+    from ops.stack.restarting import engines_of, not_well
     from ops.stack.restarting import restart as restart_program
     from ops.stack.state import load_secrets, load_stack
 
     state, secrets = load_stack(run_dir), load_secrets(run_dir)
-    for one in [name] if name is not None else await engines_of(state, tier or ""):
+    if name is not None:
+        chosen: tuple[str, ...] = (name,)
+    else:
+        chosen = await engines_of(state, tier) if tier is not None else await not_well(state, secrets)
+    for one in chosen:
         await restart_program(state, secrets, one, progress, now)
+    if not chosen:
+        progress("all parts are well: nothing was restarted")
     return 0
 
 

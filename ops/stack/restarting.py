@@ -10,7 +10,7 @@ import aiohttp
 from ops.adapters.supervisord import ENDED, Process, State, Supervisor, SupervisorError
 from ops.rollout.replicas import ReplicasError
 from ops.stack.ending import POLL_SECONDS, STAGE_SECONDS_MAX, Report
-from ops.stack.programs import REPLICA_PREFIX
+from ops.stack.programs import REPLICA_PREFIX, stage_of
 from ops.stack.replicas import stack_replicas
 from ops.stack.running import HEALTHY_SECONDS_MAX, StartFailed
 from ops.stack.state import Secrets, StackError, StackState
@@ -30,6 +30,12 @@ async def engines_of(state: StackState, tier: str) -> tuple[str, ...]:
     if not replicas:
         raise StackError(f"the stack has no engines of the tier {tier!r}")
     return tuple(f"{REPLICA_PREFIX}{replica.name}" for replica in replicas)
+
+
+async def not_well(state: StackState, secrets: Secrets) -> tuple[str, ...]:
+    """The programs that do not answer as they should, the database first: others need it. Raises StackError."""
+    found = [part.name for part in (await status(state, secrets)).parts if not part.healthy]
+    return tuple(sorted(found, key=stage_of, reverse=True))
 
 
 async def restart(state: StackState, secrets: Secrets, name: str, report: Report, now: bool = False) -> None:

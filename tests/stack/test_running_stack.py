@@ -116,6 +116,13 @@ def test_a_program_is_restarted_even_one_that_hangs(running, until: Until) -> No
     assert "gateway-1: healthy after" in done.stderr
     assert not worker.is_running()
     assert health(running)[1]["gateway-1"]["healthy"]
+    (worker,) = psutil.Process(Supervisor(running.state().folder).processes()["gateway-1"].pid).children()
+    os.kill(worker.pid, signal.SIGSTOP)
+    done = running.run("restart", "--unhealthy", "--now")
+    assert done.returncode == 0, done.stderr
+    assert "gateway-1: healthy after" in done.stderr
+    assert "gateway-0" not in done.stderr
+    assert running.run("restart", "--unhealthy", "gateway-0").returncode == 2
     strange = running.run("restart", "nobody")
     assert strange.returncode == 2
     assert "gateway-0" in strange.stderr
