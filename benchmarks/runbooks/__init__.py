@@ -1,0 +1,1 @@
+"""Faults on a live stack, and the runbooks that end them: ``python -m benchmarks.runbooks``, or ``make runbooks``."""

@@ -1,0 +1,188 @@
+"""One incident from its fault to its end: the alert fires, the pager hears of it, the page's commands run as written,
+its mitigation ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks.runbooks.page import Page, PageStep, read_page
+from benchmarks.runbooks.shell import CommandStuck, Ran, run, set_variables
+from benchmarks.runbooks.world import POLL_SECONDS, World
+from ops.adapters.firing_alerts import AlertsUnknown, firing
+
+CALM_SECONDS_MAX = 180.0
+FIRE_SECONDS_MAX = 180.0
+PAGE_SECONDS_MAX = 60.0
+RESOLVE_SECONDS_MAX = 180.0
+READING_CODES = frozenset({0, 1, 3})
+"""What a command that looks may answer: that all is well, that it is not, that too little was seen to tell."""
+SEEN_CODES = frozenset({0, 3})
+"""Of a verification. A few requests that are well cannot tell of a p95."""
+OUTAGES = ("ServiceOutage", "TierOutage")
+RESOLVED = "ALERTS{"
+"""The step that every page begins its verification with; it answers with nothing."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    alert: str
+    fault: str
+    """In words."""
+    inject: Callable[[World], Awaitable[None]]
+    cure: str
+    """A part of the mitigation's command that is to end it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By which the alert is told from others of its name."""
+    prepare: Callable[[World], Awaitable[None]] | None = None
+    """What must be there before the fault."""
+    clean: Callable[[World], Awaitable[None]] | None = None
+    """So that the next incident begins with a stack that is well."""
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        return {"alertname": self.alert, **self.labels}
+
+
+@dataclass
+class Proof:
+    incident: Incident
+    fired_seconds: float | None = None
+    """From the fault."""
+    told_seconds: float | None = None
+    """From the fault to the pager; None if another alert was told instead."""
+    told_instead: str = ""
+    """The alert that keeps this one silent at the Alertmanager."""
+    resolved_seconds: float | None = None
+    """From the first command of the mitigation."""
+    ran: list[Ran] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """Why it is not proven; empty if it is."""
+
+
+async def prove(world: World, incident: Incident, runbooks: Path) -> Proof:
+    """Never raises for what the stack does; a proof that could not go on says so in its faults."""
+    proof = Proof(incident)
+    page = read_page(runbooks / f"{incident.alert}.md")
+    try:
+        if incident.prepare:
+            await incident.prepare(world)
+        await _proven(world, proof, page)
+    except (CommandStuck, AlertsUnknown, aiohttp.ClientError, TimeoutError) as e:
+        proof.faults.append(f"it could not go on: {e or type(e).__name__}")
+    finally:
+        world.let_go()
+        if incident.clean:
+            await incident.clean(world)
+    return proof
+
+
+async def _proven(world: World, proof: Proof, page: Page) -> None:
+    incident = proof.incident
+    if not await _until(lambda: _calm(world, incident), CALM_SECONDS_MAX):
+        proof.faults.append(f"it fired before the fault, for {CALM_SECONDS_MAX:g} s")
+        return
+    began = time.monotonic()
+    await incident.inject(world)
+    if not await _until(lambda: _fires(world, incident), FIRE_SECONDS_MAX):
+        others = sorted({alert.name for alert in await firing(world.session, world.prometheus_url)})
+        proof.faults.append(f"it does not fire within {FIRE_SECONDS_MAX:g} s of the fault (what fires: {others})")
+        return
+    proof.fired_seconds = time.monotonic() - began
+    await _told(world, proof, began)
+    setting, variables = await set_variables(page.setting, world.folder)
+    _judge(proof, setting, frozenset({0}))
+    for step in page.diagnosis:
+        await _commands(world, proof, step, variables, READING_CODES)
+    await _mitigated(world, proof, page, variables)
+    if proof.resolved_seconds is not None:
+        for step in page.verification:
+            await _commands(world, proof, step, variables, SEEN_CODES)
+
+
+async def _mitigated(world: World, proof: Proof, page: Page, variables: Mapping[str, str]) -> None:
+    cure = proof.incident.cure
+    step = next((one for one in page.mitigation if any(cure in command for command in one.commands)), None)
+    if step is None:
+        proof.faults.append(f"no step of the mitigation has `{cure}`")
+        return
+    began = time.monotonic()
+    for command in step.commands:
+        _judge(proof, await run(command, world.folder, variables), frozenset({0}))
+
+    async def over() -> bool:
+        return not await _fires(world, proof.incident)
+
+    if not await _until(over, RESOLVE_SECONDS_MAX):
+        proof.faults.append(f"it still fires {RESOLVE_SECONDS_MAX:g} s after its mitigation")
+        return
+    proof.resolved_seconds = time.monotonic() - began
+
+
+async def _commands(
+    world: World, proof: Proof, step: PageStep, variables: Mapping[str, str], codes: frozenset[int]
+) -> None:
+    for command in step.commands:
+        _judge(proof, await run(command, world.folder, variables), codes)
+
+
+def _judge(proof: Proof, ran: Ran, codes: frozenset[int]) -> None:
+    proof.ran.append(ran)
+    if ran.code not in codes:
+        proof.faults.append(f"exit {ran.code}: {ran.command}\n{ran.output}")
+    elif RESOLVED in ran.command and "promtool" in ran.command:
+        if ran.said.strip():
+            proof.faults.append(f"still true: {ran.command}\n{ran.output}")
+    elif not ran.output.strip():
+        proof.faults.append(f"it shows nothing: {ran.command}")
+
+
+async def _told(world: World, proof: Proof, began: float) -> None:
+    """The pager hears of it with a link to its page; or of the alert that says more."""
+    incident = proof.incident
+    if await world.until(lambda: world.pager.first("firing", incident.wanted, began) is not None, PAGE_SECONDS_MAX):
+        told = world.pager.first("firing", incident.wanted, began)
+        assert told is not None
+        proof.told_seconds = told.at - began
+        link = told.annotations.get("runbook_url", "")
+        if not link.endswith(f"{incident.alert}.md"):
+            proof.faults.append(f"the pager is not told of its runbook, but of {link!r}")
+        return
+    proof.told_instead = await _inhibited_by(world, incident)
+    if not proof.told_instead:
+        proof.faults.append(f"the pager hears nothing of it within {PAGE_SECONDS_MAX:g} s")
+
+
+async def _inhibited_by(world: World, incident: Incident) -> str:
+    """The name of the alert that keeps it silent; empty if the Alertmanager does not have it, or nothing does."""
+    async with world.session.get(f"{world.alertmanager_url}/api/v2/alerts") as response:
+        alerts: list[dict[str, Any]] = await response.json()
+    names = {alert["fingerprint"]: alert["labels"]["alertname"] for alert in alerts}
+    mine = [alert for alert in alerts if incident.wanted.items() <= alert["labels"].items()]
+    return ", ".join(sorted({names.get(one, "?") for alert in mine for one in alert["status"]["inhibitedBy"]}))
+
+
+async def _calm(world: World, incident: Incident) -> bool:
+    """Neither it nor an outage fires: what an earlier incident has left is over."""
+    found = {alert.name for alert in await firing(world.session, world.prometheus_url)}
+    return not found & {incident.alert, *OUTAGES}
+
+
+async def _fires(world: World, incident: Incident) -> bool:
+    found = await firing(world.session, world.prometheus_url)
+    return any(incident.wanted.items() <= alert.labels.items() for alert in found)
+
+
+async def _until(found: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not await found():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
