@@ -31,7 +31,7 @@ def files(spec: Spec) -> dict[PurePath, str]:
         found[RULES / f"{name}.yml"] = rule_file(groups, spec)
         found |= _tests(spec, name, made)
         alerts = [alert for group in groups for alert in group.alerts]
-        found |= {RUNBOOKS / f"{alert.name}.md": page(alert, f"../{RULES}/{name}.yml") for alert in alerts}
+        found |= {RUNBOOKS / f"{alert.name}.md": page(alert, f"../{RULES}/{name}.yml", spec) for alert in alerts}
         every += alerts
     categories = {Severity(severity): names for severity, names in spec.alerting.categories}
     found[RUNBOOKS / INDEX] = index(every, categories)

@@ -11,6 +11,7 @@ from ops.adapters.spec_file import load_spec
 from ops.alerting.model import Alert, Case, Panel, Runbook, Series, Severity, Step
 from ops.alerting.rules import alerts, families
 from ops.alerting.runbooks import HARMLESS, INDEX, index, page
+from ops.dashboarding.registry import panels
 
 from .runbook_pages import command_faults, dead_links
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "runbooks"
 SPEC = load_spec(ROOT / "gratefulgpt.yaml")
 ALERTS = {alert.name: alert for alert in alerts(SPEC)}
+PANELS = panels(SPEC)
 RECORDED = frozenset(
     rule.record for groups in families(SPEC).values() for group in groups for rule in group.recordings
 )
@@ -38,6 +40,12 @@ def test_the_index_names_each_alert_once() -> None:
 @pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.name)
 def test_each_link_of_a_page_leads_somewhere(path: Path) -> None:
     assert list(dead_links(path)) == []
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_the_panel_of_a_page_is_on_its_dashboard(name: str) -> None:
+    panel = ALERTS[name].panel
+    assert (panel.dashboard, panel.key) in PANELS
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS))
@@ -126,13 +134,14 @@ def test_a_way_back_is_looked_at_like_any_command() -> None:
 
 
 def test_a_page_tells_its_variables_and_when_it_is_over() -> None:
-    text = page(made("ops canary status --tier $TIER"), "../alerts/rules/x.yml")
+    text = page(made("ops canary status --tier $TIER"), "../alerts/rules/x.yml", SPEC)
     assert 'eval "$(ops alerts env SomethingWrong)"' in text
     assert "where it fires more than once: `$TIER`" in text
     assert "`$TIER` is at …." in text
     assert "ALERTS{alertname=\"SomethingWrong\",alertstate=\"firing\"}" in text
     assert "3m after the last bad look" in text
     assert "[x.yml](../alerts/rules/x.yml)" in text
+    assert "of the dashboard [overview](../dashboards/overview.json)" in text
 
 
 def test_the_index_goes_by_severity_and_category_in_the_specs_order() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.alerting.families.objective_cases import Bound, cases
-from ops.alerting.families.objective_steps import ANSWERED, BACK_TO_STABLE, ENGINES, FAILURES, ROLLOUT, ROUTES
+from ops.alerting.families.objective_steps import ANSWERED, ENGINES, FAILURES, MITIGATION, ROLLOUT, ROUTES
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
 from ops.alerting.windows import duration, over_both
 from ops.spec.alerting import Burn, Windows
@@ -100,7 +100,7 @@ def _failing(
                 ROUTES,
                 ROLLOUT,
             ),
-            mitigation=(BACK_TO_STABLE,),
+            mitigation=MITIGATION,
             verification=(
                 ANSWERED,
                 Step(

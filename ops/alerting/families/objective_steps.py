@@ -37,4 +37,16 @@ BACK_TO_STABLE = Step(
     ("ops route stable --now --tier $TIER --reason 'on call' --yes",),
     ("ops canary resume --tier $TIER",),
 )
+FORMER_RELEASE = Step(
+    "If it began with a release that has gone out to the end: back to the release before, whose replicas still run for"
+    " the rollback window.",
+    ("ops canary rollback --tier $TIER --reason 'on call' --yes",),
+    ("ops canary start $RELEASE",),
+)
+ENGINES_ANEW = Step(
+    "If engines are slow or stuck, and no release brought it: start the tier's engines anew, one after the other.",
+    ("ops stack restart --tier $TIER --now",),
+)
+MITIGATION = (BACK_TO_STABLE, FORMER_RELEASE, ENGINES_ANEW)
+"""From what is done at once and hurts nobody to what takes time."""
 ANSWERED = Step("Requests are answered within their targets.", ("ops probe --count 5",))

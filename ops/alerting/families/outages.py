@@ -7,9 +7,9 @@ from dataclasses import replace
 from ops.alerting.families.objective_cases import INSTANCES, Bound, cases, selector
 from ops.alerting.families.objective_steps import (
     ANSWERED,
-    BACK_TO_STABLE,
     ENGINES,
     FAILURES,
+    MITIGATION,
     ROLLOUT,
     ROUTES,
 )
@@ -61,8 +61,8 @@ def service_outage(spec: Spec) -> Alert:
                     ("ops canary resume",),
                 ),
                 Step(
-                    "Start again what does not answer; `ops stack status` names the programs.",
-                    ("ops stack restart gateway-0",),
+                    "Start again what does not answer.",
+                    ("ops stack restart --unhealthy --now",),
                 ),
             ),
             verification=(ANSWERED, Step("Every part is well.", ("ops stack status",))),
@@ -85,7 +85,7 @@ def tier_outage(spec: Spec) -> Alert:
             meaning="Most requests of a tier fail, or come after their class's p95 target.",
             impact="Users of the tier get no answer, or give up waiting for it. Other tiers may be well.",
             diagnosis=(ENGINES, ROUTES, FAILURES, ROLLOUT),
-            mitigation=(BACK_TO_STABLE,),
+            mitigation=MITIGATION,
             verification=(ANSWERED,),
         ),
         cases=_cases(spec, {"tier": "production"}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ops.alerting.families.objective_cases import Bound, cases
-from ops.alerting.families.objective_steps import ANSWERED, BACK_TO_STABLE, FAILURES, REPLICAS, ROLLOUT, WAITING
+from ops.alerting.families.objective_steps import ANSWERED, FAILURES, MITIGATION, REPLICAS, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
 from ops.alerting.windows import duration, over_both
 from ops.spec.alerting import Share
@@ -90,7 +90,7 @@ def _missed(spec: Spec, row: Share, target: Target) -> Alert:
                 FAILURES,
                 ROLLOUT,
             ),
-            mitigation=(BACK_TO_STABLE,),
+            mitigation=MITIGATION,
             verification=(
                 ANSWERED,
                 Step(
