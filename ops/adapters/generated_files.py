@@ -49,7 +49,11 @@ def write(root: Path, files: Mapping[PurePath, str], folders: Iterable[PurePath]
 def _leftovers(root: Path, files: Mapping[PurePath, str], folders: Iterable[PurePath]) -> list[Path]:
     wanted = {root / path for path in files}
     there = {path for folder in folders for path in (root / folder).rglob("*") if path.is_file()}
-    return sorted(path for path in there - wanted if MARK in (_read(path) or "")[:MARK_WITHIN_CHARS])
+    return sorted(path for path in there - wanted if is_ours(path))
+
+
+def is_ours(path: Path) -> bool:
+    return MARK in (_read(path) or "")[:MARK_WITHIN_CHARS]
 
 
 def _read(path: Path) -> str | None:

@@ -6,9 +6,11 @@ where they are exposed; those of others from their documentation, and tests comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from types import MappingProxyType
 
 from ops.rollout import metric_names as names
 from serving import contract
@@ -198,10 +200,11 @@ def _monitoring() -> Iterator[Metric]:
 METRICS: tuple[Metric, ...] = (*_gateway(), *_controller(), *_engine(), *_exporters(), *_monitoring())
 
 
-def by_series() -> dict[str, tuple[Metric, ...]]:
+@cache
+def by_series() -> Mapping[str, tuple[Metric, ...]]:
     """Every stored name, and the metrics that it may be of: ``up`` comes from every source."""
     found: dict[str, tuple[Metric, ...]] = {}
     for metric in METRICS:
         for name in metric.series:
             found[name] = (*found.get(name, ()), metric)
-    return found
+    return MappingProxyType(found)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import promql_parser as promql
 
 from ops.alerting.catalogue import SCRAPE_LABELS, Source, by_series
+
+EXPRESSIONS_KEPT_MAX = 4096
+"""Parsed once: rules and dashboards are read several times in one rendering."""
 
 
 class QueryError(ValueError):
@@ -25,6 +29,7 @@ class Reading:
     """Of a range selector; None for an instant."""
 
 
+@lru_cache(EXPRESSIONS_KEPT_MAX)
 def readings(expression: str) -> tuple[Reading, ...]:
     """Every selector of the expression, in the order of reading. Raises QueryError."""
     found: list[Reading] = []

@@ -9,6 +9,7 @@ import typer
 
 from ops.adapters import generated_files
 from ops.adapters.spec_file import load_spec
+from ops.cli.dashboards_apply import SpecFile, apply, diff
 from ops.cli.output import progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.dashboarding.files import DASHBOARDS, files
@@ -16,8 +17,10 @@ from ops.verdict import EXIT_CODES, Outcome
 
 app = typer.Typer(no_args_is_help=True)
 
-SpecFile = Annotated[Path, typer.Option("--spec", metavar="FILE", help="The spec's file.")]
 Folder = Annotated[Path, typer.Option("--root", metavar="FOLDER", help="Where the folder dashboards lies.")]
+
+app.command()(apply)
+app.command()(diff)
 
 
 @app.command()

@@ -7,6 +7,7 @@ Grafana's variables are replaced by values of their kind before PromQL is parsed
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import promql_parser as promql
 
@@ -53,7 +54,8 @@ def check(query: Query, recorded: frozenset[str]) -> None:
         raise QueryError(f"no metric read has the label {', '.join(unknown)}: {query.expression}")
 
 
-def _grouped(expression: str) -> set[str]:
+@lru_cache(queries.EXPRESSIONS_KEPT_MAX)
+def _grouped(expression: str) -> frozenset[str]:
     """The labels that aggregations keep and that operators match on."""
     found: set[str] = set()
 
@@ -65,4 +67,4 @@ def _grouped(expression: str) -> set[str]:
             found.update(modifier.matching.labels)
 
     promql.walk(promql.parse(expression), visit)
-    return found
+    return frozenset(found)

@@ -12,7 +12,12 @@ from ops.spec.model import Spec
 DASHBOARDS = PurePath("dashboards")
 
 
+def rendered_boards(spec: Spec) -> dict[str, dict[str, object]]:
+    """Grafana's JSON by the dashboard's name. Raises QueryError."""
+    alerts = rules.alerts(spec)
+    return {board.name: rendered(board, spec, alerts) for board in dashboards(spec)}
+
+
 def files(spec: Spec) -> dict[PurePath, str]:
     """Raises QueryError."""
-    alerts = rules.alerts(spec)
-    return {DASHBOARDS / f"{board.name}.json": text(rendered(board, spec, alerts)) for board in dashboards(spec)}
+    return {DASHBOARDS / f"{name}.json": text(content) for name, content in rendered_boards(spec).items()}

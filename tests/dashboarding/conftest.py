@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from ops.adapters.spec_file import load_spec
-from ops.alerting import rules
-from ops.dashboarding.registry import dashboards
-from ops.dashboarding.rendering import rendered
+from ops.dashboarding.files import rendered_boards
 from ops.spec.model import Spec
 
 ROOT = Path(__file__).parents[2]
@@ -22,5 +20,4 @@ def spec() -> Spec:
 @pytest.fixture(scope="session")
 def boards(spec: Spec) -> dict[str, dict[str, Any]]:
     """Grafana's JSON by dashboard."""
-    alerts = rules.alerts(spec)
-    return {board.name: rendered(board, spec, alerts) for board in dashboards(spec)}
+    return rendered_boards(spec)
