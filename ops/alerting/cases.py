@@ -9,7 +9,7 @@ where PromQL's ``increase`` extrapolates nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from math import frexp, ldexp
 
@@ -33,6 +33,12 @@ class Timing:
     keep_firing_seconds: float = 0
     step_seconds: int = 15
     """Between two evaluations, and between two samples."""
+    own_evaluation: bool = False
+    """The step is not the spec's."""
+
+    def slower(self, step_seconds: int) -> Timing:
+        """For windows of hours, which need few of the samples."""
+        return replace(self, step_seconds=step_seconds, own_evaluation=True)
 
     def steps(self, seconds: float) -> int:
         return -int(-seconds // self.step_seconds)
@@ -75,7 +81,8 @@ def exact(number: float) -> float:
 def case(name: str, inputs: tuple[Series, ...], truth: Sequence[bool], timing: Timing, labels: Labels = ({},)) -> Case:
     """A case in which the expression is true at those evaluations."""
     fires, silent = checks(truth, timing)
-    return Case(name, inputs, fires, silent, labels, timing.step_seconds)
+    step = timing.step_seconds
+    return Case(name, inputs, fires, silent, labels, step, step if timing.own_evaluation else None)
 
 
 def level_cases(
@@ -104,9 +111,9 @@ def level_cases(
     return tuple(made)
 
 
-def near(bound: float) -> tuple[float, float]:
-    """Just beyond and just within a bound from above."""
-    return bound * (1 + NEAR), bound * (1 - NEAR)
+def near(bound: float, top: float = float("inf")) -> tuple[float, float]:
+    """Just beyond and just within a bound from above, of values that stay below ``top``."""
+    return min(bound * (1 + NEAR), (bound + top) / 2), bound * (1 - NEAR)
 
 
 def over(window_seconds: float, increments: Sequence[float], timing: Timing) -> list[float]:

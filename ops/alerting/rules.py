@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ops.alerting import queries
 from ops.alerting.catalogue import ALWAYS, Source
-from ops.alerting.families import objectives, saturation
+from ops.alerting.families import objectives, resources, saturation
 from ops.alerting.model import Alert, Group
 from ops.spec.model import Spec
 
@@ -16,6 +16,7 @@ FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {
     "lasting": objectives.lasting,
     "budgets": objectives.budgets,
     "saturation": saturation.groups,
+    "resources": resources.groups,
 }
 """By the name of the file that holds its rules."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from ops.spec.base import ENTRIES_MAX, Amount, Count, Name, Part, Percent, Seconds
+from ops.spec.base import ENTRIES_MAX, Amount, Count, Name, Part, Percent, Seconds, Text
 from ops.spec.receiving import AlertRoute, Heartbeat, Links, Maintenance, Receivers, Severity
 from ops.spec.web import WebAddress
 
@@ -68,12 +70,8 @@ class Thresholds(Part):
     notifications_pending: DepthLevels = DepthLevels()
     notification_failure_percent: PercentLevels = PercentLevels()
     """Of what Prometheus and Alertmanager send."""
-    denied_percent: PercentLevels = PercentLevels()
-    """Of answers: 401 and 403."""
-    rate_limited_percent: PercentLevels = PercentLevels()
-    """Of answers: 429."""
     engines_lost_percent: PercentLevels = PercentLevels()
-    """Of the engines that were up at once in ``timing.compare_seconds``."""
+    """Of the engines that Prometheus knows."""
     traffic_times: DepthLevels = DepthLevels()
     """So many times as much, or as little, as at the same time ``timing.compare_offset_seconds`` before."""
     milestone_percent: Percent | None = None
@@ -101,8 +99,17 @@ class Timing(Part):
     """From which the growth of what is stored is read."""
     forecast_seconds: Seconds
     """As far ahead it is drawn out."""
-    events_min: Count
-    """With fewer in a window no share is an alert."""
+
+
+class Floors(Part):
+    """With fewer of what is counted, no share of it is an alert: of three requests one may well fail."""
+
+    events: Count
+    """Of what is bad, in ``timing.window_seconds``."""
+    database_blocks: Count
+    """Read from outside the database's cache, in the same."""
+    requests_compared: Count
+    """In the earlier of two hours that are compared."""
 
 
 class Outage(Part):
@@ -174,6 +181,9 @@ class Alerting(Part):
     categories: Categories
     thresholds: Thresholds
     timing: Timing
+    floors: Floors
+    without_alerts: Annotated[Mapping[Name, Text], Field(max_length=ENTRIES_MAX)] = MappingProxyType({})
+    """Categories that have no alert, and why."""
     evaluation_seconds: Seconds
     """Between two evaluations of the rules that page."""
     exporters: Annotated[tuple[Exporter, ...], Field(max_length=ENTRIES_MAX)] = ()

@@ -123,7 +123,7 @@ def _gateway_levels(spec: Spec) -> Iterator[Alert]:
 
 
 def _refused(spec: Spec) -> Iterator[Alert]:
-    window, floor, at_once = spec.alerting.timing.window_seconds, spec.alerting.timing.events_min, timing(spec)
+    window, floor, at_once = spec.alerting.timing.window_seconds, spec.alerting.floors.events, timing(spec)
     names = ("RequestsRefused", DEGRADED), ("ManyRequestsRefused", EXHAUSTED)
     for name, kind, percent in levels(spec.alerting.thresholds.refused_percent, *names):
         refused = f'gateway_requests_refused_total{{limit=~"{OVERLOAD}"}}'
