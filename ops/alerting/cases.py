@@ -145,7 +145,7 @@ class Share:
 
 def beyond(value: float, bound: float) -> bool:
     """``value > bound``. Raises ValueError where rounding would decide."""
-    if abs(value - bound) <= TIE * abs(bound):
+    if bound and abs(value - bound) <= TIE * abs(bound):
         raise ValueError(f"{value} is {bound} but for rounding: move the case away from it")
     return value > bound
 

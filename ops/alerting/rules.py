@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ops.alerting import queries
 from ops.alerting.catalogue import ALWAYS, Source
-from ops.alerting.families import objectives, resources, saturation
+from ops.alerting.families import control, database, objectives, resources, rollouts, saturation
 from ops.alerting.model import Alert, Group
 from ops.spec.model import Spec
 
@@ -17,6 +17,9 @@ FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {
     "budgets": objectives.budgets,
     "saturation": saturation.groups,
     "resources": resources.groups,
+    "database": database.groups,
+    "control": control.groups,
+    "rollouts": rollouts.groups,
 }
 """By the name of the file that holds its rules."""
 
