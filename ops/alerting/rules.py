@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ops.alerting import queries
 from ops.alerting.catalogue import ALWAYS, Source
-from ops.alerting.families import control, database, objectives, resources, rollouts, saturation
+from ops.alerting.families import control, database, objectives, quality, resources, rollouts, saturation, usage
 from ops.alerting.model import Alert, Group
 from ops.spec.model import Spec
 
@@ -19,7 +19,9 @@ FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {
     "resources": resources.groups,
     "database": database.groups,
     "control": control.groups,
+    "quality": quality.groups,
     "rollouts": rollouts.groups,
+    "usage": usage.groups,
 }
 """By the name of the file that holds its rules."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -182,7 +181,7 @@ class Alerting(Part):
     thresholds: Thresholds
     timing: Timing
     floors: Floors
-    without_alerts: Annotated[Mapping[Name, Text], Field(max_length=ENTRIES_MAX)] = MappingProxyType({})
+    without_alerts: Annotated[Mapping[Name, Text], Field(max_length=ENTRIES_MAX, default_factory=dict)]
     """Categories that have no alert, and why."""
     evaluation_seconds: Seconds
     """Between two evaluations of the rules that page."""
