@@ -59,7 +59,7 @@ tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM te
 system: ## Debian's packages for the tests (PostgreSQL 15, Prometheus, Alertmanager); installs them only as root
 	@PYTHON=$(PYTHON) ./.ci/system-packages
 
-node: build/node/ready ## others' schemas for the tests (npm), 35 MB
+node: build/node/ready ## others' schemas for the tests (npm), 62 MB
 
 clean: ## removes what was built, the virtual environments excepted
 	@rm -rf build .stack .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +54,7 @@ class RulesFolder:
         return [path for path in there if path.name not in self._files()]
 
     def check(self) -> Checked:
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / name for name in self._files()]
-            for path in paths:
-                path.write_text(self._files()[path.name], encoding="utf-8")
-            return rule_checks.check_rules(paths)
+        return rule_checks.check_texts(self._files())
 
     async def ready(self) -> None:
         await self.server.check_ready(to_reload=True)
@@ -89,10 +84,7 @@ class ConfigurationFile:
         return []
 
     def check(self) -> Checked:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / self.file.name
-            path.write_text(self.text, encoding="utf-8")
-            return rule_checks.check_configuration(path)
+        return rule_checks.check_configuration_text(self.text)
 
     async def ready(self) -> None:
         await self.server.check_ready()

@@ -16,6 +16,7 @@ from ops.adapters import installed_files
 from ops.adapters.alert_destinations import Destination
 from ops.adapters.installed_files import Change, InstallError
 from ops.adapters.monitoring_http import MonitoringError
+from ops.adapters.rule_checks import Checked
 
 LOADED_SECONDS_MAX = 5.0
 """Both servers answer a reload only once they have loaded."""
@@ -46,9 +47,7 @@ async def plan(destinations: Sequence[Destination], *, replace: bool) -> Install
     for one in destinations:
         await one.ready()
     for one in destinations:
-        checked = one.check()
-        if not checked.passed:
-            raise InvalidFiles(f"not so: {checked.what}\n{checked.said}")
+        check_valid(one.check())
     changed = [change for one in destinations for change in _changes(one)]
     installed_files.check_writable(changed, replace=replace)
     lacking = [words for one in destinations for words in await one.lacking()]
@@ -72,6 +71,12 @@ async def install(destinations: Sequence[Destination], *, replace: bool) -> Inst
             raise NotLoaded(f"{e}\n{said}") from e
         raise
     return planned
+
+
+def check_valid(checked: Checked) -> None:
+    """Raises InvalidFiles."""
+    if not checked.passed:
+        raise InvalidFiles(f"not so: {checked.what}\n{checked.said}")
 
 
 def _changes(destination: Destination) -> list[Change]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,22 @@ def check_configuration(file: Path) -> Checked:
     return _run(
         "amtool", "prometheus-alertmanager", "the Alertmanager's configuration is valid", "check-config", str(file)
     )
+
+
+def check_texts(rules: Mapping[str, str]) -> Checked:
+    """Rule files that do not lie anywhere yet, by name. Raises ChecksUnavailable."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in rules.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        return check_rules(sorted(Path(folder).iterdir()))
+
+
+def check_configuration_text(text: str) -> Checked:
+    """Raises ChecksUnavailable."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "alertmanager.yml"
+        path.write_text(text, encoding="utf-8")
+        return check_configuration(path)
 
 
 def routed_to(file: Path, labels: tuple[str, ...], receiver: str) -> Checked:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -14,18 +15,21 @@ from ops.adapters.alert_installation import (
     Installed,
     InvalidFiles,
     NotLoaded,
+    check_valid,
     install,
     plan,
     secrets_lacking,
 )
 from ops.adapters.alertmanager_api import AlertmanagerApi
-from ops.adapters.installed_files import InstallError
+from ops.adapters.installed_files import InstallError, changes, check_writable
+from ops.adapters.installed_files import apply as write
 from ops.adapters.monitoring_http import MonitoringError
 from ops.adapters.prometheus_rules import RuleServer
-from ops.adapters.rule_checks import ChecksUnavailable
+from ops.adapters.rule_checks import ChecksUnavailable, check_configuration_text, check_texts
 from ops.adapters.spec_file import load_spec
 from ops.alerting.files import rule_texts
 from ops.alerting.integrations import secrets_needed
+from ops.alerting.kubernetes import cluster_configuration, object_name, objects
 from ops.alerting.routing import configuration
 from ops.cli.alerts_options import Json, SpecFile
 from ops.cli.output import CommandError, emit_json, fail_usage, progress
@@ -49,16 +53,37 @@ Secrets = Annotated[
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace files that were made by others; a copy of each is kept.")
 ]
+Folder = Annotated[
+    Path | None, typer.Option("--folder", metavar="FOLDER", help="Of --target kubernetes: where to write objects.")
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="Of the objects.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="By which Prometheus finds rules; repeat it.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check all, show the difference, write nothing.")]
 
 
+class Target(StrEnum):
+    FILES = "files"
+    """Where a Prometheus and an Alertmanager read, and reload when told."""
+    KUBERNETES = "kubernetes"
+    """A folder with objects of the Prometheus operator; ``kubectl apply`` brings them into the cluster."""
+
+
+Where = Annotated[Target, typer.Option("--target", help="Servers' own files, or objects of the Prometheus operator.")]
+
+
 def apply(
+    target: Where = Target.FILES,
     spec: SpecFile = DEFAULT_FILE,
     rules_folder: RulesOption = None,
     prometheus: PrometheusUrl = None,
     alertmanager_config: ConfigOption = None,
     alertmanager: AlertmanagerUrl = None,
     secrets: Secrets = None,
+    folder: Folder = None,
+    namespace: Namespace = None,
+    label: Labels = None,
     replace: Replace = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -69,18 +94,49 @@ def apply(
     Where a server does not load what was written, the former files come back. Files of others stay as they are.
     """
     loaded = load_spec(spec)
+    of_servers = (rules_folder, prometheus, alertmanager_config, alertmanager, secrets)
+    if target is Target.KUBERNETES:
+        if folder is None or any(of_servers):
+            fail_usage("--target kubernetes needs --folder, and no server: `kubectl apply` brings the objects there")
+        wanted = objects(loaded, namespace, _labels(label or ()))
+        _answer(_carried_out(lambda: _kubernetes(loaded, folder, wanted, replace, dry_run)), dry_run, json)
+        return
+    if folder or namespace or label:
+        fail_usage("--folder, --namespace and --label are of --target kubernetes")
     destinations: list[Destination] = []
-    if rules_folder is not None and prometheus is not None:
-        destinations.append(RulesFolder(rules_folder, RuleServer(prometheus), loaded.service, rule_texts(loaded)))
-    if alertmanager_config is not None and alertmanager is not None:
-        destinations.append(_configuration(loaded, alertmanager_config, alertmanager, secrets))
     if (rules_folder is None) != (prometheus is None):
         fail_usage("--rules-folder and --prometheus go together: where the rules lie, and who is to load them")
     if (alertmanager_config is None) != (alertmanager is None):
         fail_usage("--alertmanager-config and --alertmanager go together: the file, and who is to load it")
+    if rules_folder is not None and prometheus is not None:
+        destinations.append(RulesFolder(rules_folder, RuleServer(prometheus), loaded.service, rule_texts(loaded)))
+    if alertmanager_config is not None and alertmanager is not None:
+        destinations.append(_configuration(loaded, alertmanager_config, alertmanager, secrets))
     if not destinations:
         fail_usage("nowhere to: name --rules-folder and --prometheus, --alertmanager-config and --alertmanager, or all")
-    _answer(_carried_out(destinations, replace, dry_run), dry_run, json)
+    run = plan if dry_run else install
+    _answer(_carried_out(lambda: asyncio.run(run(destinations, replace=replace))), dry_run, json)
+
+
+def _labels(pairs: Sequence[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    if wrong := next((key for key, value in found.items() if not key or not value), None):
+        fail_usage(f"--label {wrong} is no KEY=VALUE")
+    return found
+
+
+def _kubernetes(
+    spec: Spec, folder: Path, wanted: Mapping[PurePath, str], replace: bool, dry_run: bool
+) -> Installed:
+    check_valid(check_texts({f"{name}.yml": text for name, text in rule_texts(spec).items()}))
+    check_valid(check_configuration_text(cluster_configuration(spec)))
+    own = f"prometheusrule-{object_name(spec)}-*.yaml"
+    leftovers = [path for path in folder.glob(own) if PurePath(path.name) not in wanted]
+    changed = changes({folder / name: text for name, text in wanted.items()}, leftovers)
+    check_writable(changed, replace=replace)
+    if not dry_run:
+        write(changed)
+    return Installed(tuple(changed), ())
 
 
 def _configuration(spec: Spec, file: Path, url: str, secrets: Path | None) -> ConfigurationFile:
@@ -91,11 +147,9 @@ def _configuration(spec: Spec, file: Path, url: str, secrets: Path | None) -> Co
     return ConfigurationFile(file, AlertmanagerApi(url), configuration(spec.alerting, str(folder)))
 
 
-def _carried_out(destinations: Sequence[Destination], replace: bool, dry_run: bool) -> Installed:
+def _carried_out(act: Callable[[], Installed]) -> Installed:
     try:
-        if dry_run:
-            return asyncio.run(plan(destinations, replace=replace))
-        return asyncio.run(install(destinations, replace=replace))
+        return act()
     except InstallError as e:
         fail_usage(f"{e}; nothing was written")
     except InvalidFiles as e:
@@ -128,4 +182,4 @@ def _words(done: Installed, dry_run: bool) -> str:
         return "all is as the spec has it, and loaded"
     if dry_run:
         return f"{count} files would change; {len(done.loaded)} things are not loaded yet"
-    return f"{count} files changed; all of it is loaded"
+    return f"{count} files changed"
