@@ -76,10 +76,14 @@ def requests(objective: str, seconds: float, by: str) -> str:
     return f'sum by ({by}) ({recorded("requests", seconds)}{{objective="{objective}"}})'
 
 
+def share(objective: str, seconds: float, by: str) -> str:
+    """Of a window's requests those that missed the objective, 0 to 1; NaN without requests."""
+    return f"{misses(objective, seconds, by)} / {requests(objective, seconds, by)}"
+
+
 def over(objective: str, percent: float, seconds: float, by: str) -> str:
     """True where more than ``percent`` of a window's requests missed the objective."""
-    share = f"{misses(objective, seconds, by)} / {requests(objective, seconds, by)}"
-    return f"{share} > {percent / 100:.10g}"
+    return f"{share(objective, seconds, by)} > {percent / 100:.10g}"
 
 
 def over_both(objective: str, percent: float, windows: tuple[float, float], floor: int, by: str) -> str:

@@ -59,15 +59,13 @@ def running(alerting: Alerting, told: Receiver, tmp_path: Path) -> Iterator[Aler
 
 
 def _settled(running: Alertmanager, told: Receiver) -> None:
-    """A later incident of another tier has been told: whatever the first was to cause has come before."""
-    later = {**ERRORS, "tier": "z"}, {**SLOW, "alertname": "Late", "tier": "y"}
-    running.fire(*later)
+    """A later ticket of another tier has been told: whatever the first incident was to cause has come before."""
+    running.fire({**SLOW, "alertname": "Late", "tier": "y"})
     wait_until(lambda: any("Late" in one.names for one in told.at("/warning")), "the later warning")
-    wait_until(lambda: any(one.body["commonLabels"]["tier"] == "z" for one in told.at("/critical")), "the later page")
 
 
 def _of_first(told: Receiver) -> list[set[str]]:
-    return [one.names for one in told.got if one.body["commonLabels"].get("tier") not in ("y", "z")]
+    return [one.names for one in told.got if one.body["commonLabels"].get("tier") != "y"]
 
 
 def test_one_incident_with_many_alerts_pages_once(running: Alertmanager, told: Receiver) -> None:
@@ -89,8 +87,8 @@ def test_an_outage_of_the_service_pages_once_for_all_tiers(running: Alertmanager
 
 def test_an_outage_of_one_tier_leaves_those_of_another_to_be_told(running: Alertmanager, told: Receiver) -> None:
     running.fire(TIER_OUTAGE, {**SLOW, "tier": "research"}, {**ERRORS, "tier": "edge"})
-    wait_until(lambda: len(told.at("/critical")) == 2 and told.at("/warning"), "two pages and a ticket")
-    each = [["ErrorBudgetBurn"], ["SlowAnswers"], ["TierOutage"]]
+    wait_until(lambda: told.at("/critical") and told.at("/warning"), "a page and a ticket")
+    each = [["ErrorBudgetBurn", "TierOutage"], ["SlowAnswers"]]
     assert sorted(sorted(one.names) for one in told.got) == each
     assert running.suppressed() == set()
 

@@ -8,7 +8,7 @@ from ops.alerting.families.burns import budget_percent
 from ops.alerting.families.objective_cases import INSTANCES, selector, values
 from ops.alerting.families.objective_steps import FAILURES, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Case, Panel, Recording, Runbook, Series, Severity, Step
-from ops.alerting.windows import INCREMENT_SECONDS, misses, recorded, requests
+from ops.alerting.windows import INCREMENT_SECONDS, misses, recorded, share
 from ops.spec.model import Spec
 
 P95_BUDGET_PERCENT = 5
@@ -28,12 +28,12 @@ def budget_recordings(spec: Spec) -> tuple[Recording, ...]:
     """To stand after the sums of the window."""
     window = window_seconds(spec)
     late = 'objective=~"latency|first_token|token_interval"'
-    share = f"{recorded('misses', window)}{{{late}}} / {recorded('requests', window)}{{{late}}}"
+    missed = f"{recorded('misses', window)}{{{late}}} / {recorded('requests', window)}{{{late}}}"
     by = "tier, objective"
-    failed = f"{misses('availability', window, by)} / {requests('availability', window, by)}"
+    failed = share("availability", window, by)
     return (
         Recording(OF_TIERS, f"1 - ({failed}) / {budget_percent(spec) / 100:.10g}"),
-        Recording(OF_CLASSES, f"1 - ({share}) / {P95_BUDGET_PERCENT / 100:.10g}"),
+        Recording(OF_CLASSES, f"1 - ({missed}) / {P95_BUDGET_PERCENT / 100:.10g}"),
     )
 
 

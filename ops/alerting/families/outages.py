@@ -14,7 +14,7 @@ from ops.alerting.families.objective_steps import (
     ROUTES,
 )
 from ops.alerting.model import Alert, Case, Panel, Runbook, Series, Severity, Step
-from ops.alerting.windows import duration, misses, over
+from ops.alerting.windows import duration, misses, over, share
 from ops.spec.model import Spec
 
 OBJECTIVE = "latency"
@@ -29,14 +29,15 @@ def service_outage(spec: Spec) -> Alert:
         name="ServiceOutage",
         severity=Severity.CRITICAL,
         category="service-downtime",
-        expression=f'{_most_miss(spec, "job")} or sum(max_over_time(up{{job="gateway"}}[{down}])) == 0',
+        expression=f'{_most_miss(spec, "job")} unless on () {_answered(spec)}'
+        f' or sum(max_over_time(up{{job="gateway"}}[{down}])) == 0',
         keep_firing_seconds=spec.alerting.objectives.keep_firing_seconds,
         summary="The service answers hardly any request in time",
-        description=f"{_described(spec)}, or no gateway worker could be scraped for {down}.",
+        description=f"{_described(spec)} in every tier, or no gateway worker could be scraped for {down}.",
         panel=Panel("overview", "availability"),
         runbook=Runbook(
-            meaning="Over all tiers together most requests fail, or come after their class's p95 target; or the gateway"
-            " itself is gone, and nothing counts requests any more.",
+            meaning="Most requests fail, or come after their class's p95 target, and no tier is better off; or the"
+            " gateway itself is gone, and nothing counts requests any more.",
             impact="Users of every tier get no answer, or give up waiting for it.",
             diagnosis=(
                 Step("Does the service answer a user at all?", ("ops probe",)),
@@ -67,7 +68,7 @@ def service_outage(spec: Spec) -> Alert:
             ),
             verification=(ANSWERED, Step("Every part is well.", ("ops stack status",))),
         ),
-        cases=(*_cases(spec, {}), _gateways_gone(spec), _one_gateway_left(spec)),
+        cases=(*_cases(spec, {}), _one_tier_answers(spec), _gateways_gone(spec), _one_gateway_left(spec)),
     )
 
 
@@ -99,6 +100,14 @@ def _most_miss(spec: Spec, by: str) -> str:
     return f"{found} and {misses(OBJECTIVE, outage.window_seconds, by)} >= {outage.bad_events_min}"
 
 
+def _answered(spec: Spec) -> str:
+    """Tiers of whose requests enough are answered: while there is one, the service is not out. A tier without requests
+    is neither."""
+    outage = spec.alerting.objectives.outage
+    window = outage.window_seconds
+    return f"{share(OBJECTIVE, window, 'tier')} <= {outage.bad_percent / 100:.10g}"
+
+
 def _described(spec: Spec) -> str:
     outage = spec.alerting.objectives.outage
     return f"More than {outage.bad_percent:g} % of requests failed or were late over {duration(outage.window_seconds)}"
@@ -113,6 +122,26 @@ def _cases(spec: Spec, labels: dict[str, str]) -> tuple[Case, ...]:
     )
     up = tuple(Series(_up(instance), f"1x{2000}") for instance in INSTANCES)
     return tuple(replace(case, inputs=(*case.inputs, *up)) for case in made) if not labels else made
+
+
+def _one_tier_answers(spec: Spec) -> Case:
+    """Of nearly all requests, which are one tier's, each misses; of the few of another as many as may."""
+    bad = round(spec.alerting.objectives.outage.bad_percent)
+    growth = {"production": (10_000, 10_000), "edge": (100, bad - 1)}
+    return Case(
+        "one tier answers, and few use it",
+        tuple(
+            Series(
+                selector(
+                    f"gateway_objective_{what}_total", {"tier": tier, "task_class": "query", "objective": OBJECTIVE}
+                ),
+                f"0+{growth[tier][place]}x40",
+            )
+            for tier in growth
+            for place, what in enumerate(("requests", "misses"))
+        ),
+        silent=(8,),
+    )
 
 
 def _gateways_gone(spec: Spec) -> Case:
