@@ -36,6 +36,11 @@ ALWAYS = frozenset({Source.GATEWAY, Source.CONTROLLER, Source.ENGINE, Source.PRO
 """The others are there where the spec names them under ``alerting.exporters``."""
 
 
+def present(exporters: Iterable[str]) -> frozenset[Source]:
+    """Everything that exposes metrics where these exporters run."""
+    return ALWAYS | {Source(name) for name in exporters}
+
+
 class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"

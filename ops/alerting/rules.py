@@ -6,8 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ops.alerting import queries
-from ops.alerting.catalogue import ALWAYS, Source
-from ops.alerting.families import control, database, objectives, quality, resources, rollouts, saturation, usage
+from ops.alerting.catalogue import Source, present
+from ops.alerting.families import (
+    control,
+    database,
+    monitoring,
+    objectives,
+    presence,
+    quality,
+    resources,
+    rollouts,
+    saturation,
+    usage,
+)
 from ops.alerting.model import Alert, Group
 from ops.spec.model import Spec
 
@@ -22,12 +33,14 @@ FAMILIES: Mapping[str, Callable[[Spec], tuple[Group, ...]]] = {
     "quality": quality.groups,
     "rollouts": rollouts.groups,
     "usage": usage.groups,
+    "presence": presence.groups,
+    "monitoring": monitoring.groups,
 }
 """By the name of the file that holds its rules."""
 
 
 def sources(spec: Spec) -> frozenset[Source]:
-    return ALWAYS | {Source(name) for name in spec.alerting.exporters}
+    return present(spec.alerting.exporters)
 
 
 def families(spec: Spec) -> dict[str, tuple[Group, ...]]:
