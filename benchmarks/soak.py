@@ -84,8 +84,8 @@ class Soak:
         name = f"{tier.name}-{case.number}"
         slowdown = 2.0 if case.fault == SLOW else 1.0
         release = await self.register(name, tier.name, seed=100 + case.number, slowdown=slowdown)
-        # Margins calibrated on a noisy machine may leave less power than the spec demands. The soak counts what the judge
-        # then does; it does not ask whether one should have started.
+        # Margins calibrated on a noisy machine may leave less power than the spec demands. The soak counts what the
+        # judge then does; it does not ask whether one should have started.
         began, started = time.time(), await self.client.start(release, tier.name, accept_blind_spots=True)
         last = await self._followed(started, FAULTS[case.fault] if case.fault else {})
         how, seconds = last.state.value, time.time() - began
