@@ -12,6 +12,13 @@ from ops.alerting.model import Severity
 WATCHDOG = "Watchdog"
 SERVICE_OUTAGE = "ServiceOutage"
 TIER_OUTAGE = "TierOutage"
+ALL_GONE = ("NoGateway", "NoEngine")
+FEW_ENGINES = "MostEnginesLost"
+ENGINE_DOWN = "EngineDown"
+DATABASE_DOWN = "DatabaseDown"
+WITHOUT_DATABASE = ("ControllerDatabaseLost", "ControllerTicksFail")
+HIGH_ERROR_RATE = "HighErrorRate"
+BURN = "ErrorBudgetBurnFast"
 SLOWNESS = ("SlowAnswers", "SlowFirstToken", "SlowTokens")
 LOW_GOODPUT = "LowGoodput"
 PROMISES = ("service-downtime", "high-error-rate", "missed-target", "performance-degradation")
@@ -32,6 +39,10 @@ def named(*names: str) -> str:
     return f'alertname=~"{"|".join(names)}"' if len(names) > 1 else f'alertname="{names[0]}"'
 
 
+def _none_of(*names: str) -> str:
+    return f'alertname!~"{"|".join(names)}"'
+
+
 def inhibitions() -> tuple[Inhibition, ...]:
     """From the widest cause to the narrowest. None of them silences the Watchdog."""
     never = f'alertname!="{WATCHDOG}"'
@@ -40,11 +51,16 @@ def inhibitions() -> tuple[Inhibition, ...]:
 
 def _by_cause() -> tuple[Inhibition, ...]:
     promises = f'category=~"{"|".join(PROMISES)}"'
-    no_outage = f'alertname!~"{SERVICE_OUTAGE}|{TIER_OUTAGE}"'
+    of_engine = 'category=~"performance-degradation|resource-pressure"'
     return (
-        Inhibition((named(SERVICE_OUTAGE),), (promises, f'alertname!="{SERVICE_OUTAGE}"')),
-        Inhibition((named(TIER_OUTAGE),), (promises, no_outage), ("tier",)),
+        Inhibition((named(*ALL_GONE),), (promises, _none_of(*ALL_GONE))),
+        Inhibition((named(SERVICE_OUTAGE),), (promises, _none_of(*ALL_GONE, SERVICE_OUTAGE))),
+        Inhibition((named(TIER_OUTAGE),), (promises, _none_of(SERVICE_OUTAGE, TIER_OUTAGE)), ("tier",)),
+        Inhibition((named(FEW_ENGINES),), (named(ENGINE_DOWN),)),
+        Inhibition((named(ENGINE_DOWN),), (of_engine, _none_of(ENGINE_DOWN)), ("instance",)),
+        Inhibition((named(DATABASE_DOWN),), (named(*WITHOUT_DATABASE),)),
         # A request that fails misses its targets too; one that misses a target is no goodput.
+        Inhibition((named(HIGH_ERROR_RATE),), (named(BURN),), ("tier",)),
         Inhibition(('category="high-error-rate"', 'tier=~".+"'), ('category="missed-target"',), ("tier",)),
         Inhibition((named(*SLOWNESS),), (named(LOW_GOODPUT),), ("tier", "task_class")),
     )

@@ -178,8 +178,9 @@ def _answer(done: Installed, dry_run: bool, json: bool) -> None:
 
 def _words(done: Installed, dry_run: bool) -> str:
     count = len(done.changes)
+    files = "1 file" if count == 1 else f"{count} files"
     if not count and not done.loaded:
         return "all is as the spec has it, and loaded"
     if dry_run:
-        return f"{count} files would change; {len(done.loaded)} things are not loaded yet"
-    return f"{count} files changed"
+        return f"{files} would change; not loaded yet: {len(done.loaded)}"
+    return f"{files} changed"

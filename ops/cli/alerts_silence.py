@@ -85,7 +85,8 @@ def list_(
     for one in shown:
         print(f"{one.id} {one.state} {one.begin:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M} UTC, by {one.by}")
         print(f"  {' '.join(map(str, one.matchers))}\n  {one.comment}")
-    progress(f"{len(shown)} silences")
+    if not shown:
+        progress("there are none")
 
 
 @app.command()

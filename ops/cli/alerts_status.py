@@ -79,7 +79,8 @@ def _show(found: Iterable[Standing], answer: Verdict) -> None:
     rows = [
         (one.name, one.severity, one.labels.get("tier"), one.since[:19], one.told, one.summary) for one in found
     ]
-    emit_table("Alerts that fire", ("alert", "severity", "tier", "since (UTC)", "told", "summary"), rows)
+    if rows:
+        emit_table("Alerts that fire", ("alert", "severity", "tier", "since (UTC)", "told", "summary"), rows)
     for one in found:
         print(f"{one.name}: {one.runbook_url}\n  {one.dashboard_url}")
     print("\n".join((f"{answer.outcome}:", *(f"  {one.text}" for one in answer.evidence))))

@@ -164,6 +164,27 @@ def test_a_prometheus_that_refuses_answers_rubbish_or_is_too_old_stops_all_of_it
     assert place.content() == before
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((403, "no"), "Alertmanager at"),
+        ((200, "[]"), "something else than its API's JSON"),
+        ((200, '{"versionInfo": {"version": "0.24.0"}, "config": {"original": ""}}'), "is 0.24.0: 0.25 or newer"),
+        ((200, '{"versionInfo": {"version": ""}, "config": {"original": ""}}'), "no version that can be read"),
+    ],
+)
+def test_an_alertmanager_that_refuses_answers_rubbish_or_is_too_old_stops_the_rules_too(
+    place: Place, answer: tuple[int, str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = place.content()
+    with pretender({"/api/v2/status": answer}) as url:
+        assert place.apply("--alertmanager", url) == 4
+    said = capsys.readouterr().err
+    assert words in said
+    assert "nothing was written" in said
+    assert place.content() == before
+
+
 def test_a_prometheus_that_is_down_stops_all_of_it(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     before = place.content()
     assert place.apply(prometheus="http://127.0.0.1:1") == 4

@@ -108,6 +108,25 @@ def test_exhaustion_of_a_machine_silences_the_pressure_on_the_same_one(running: 
     assert [one["labels"]["instance"] for one in told.at("/warning")[0].body["alerts"]] == ["b"]
 
 
+def test_no_engine_at_all_pages_once_with_the_cause(running: Alertmanager, told: Receiver) -> None:
+    gone = {"alertname": "NoEngine", "job": "engine", **OUTAGE}
+    down = {"alertname": "EngineDown", "severity": "warning", "category": "performance-degradation", "job": "engine"}
+    outage = {"alertname": "ServiceOutage", **OUTAGE}
+    running.fire(gone, outage, TIER_OUTAGE, {**TIER_OUTAGE, "tier": "edge"}, *({**down, "instance": i} for i in "abc"))
+    wait_until(lambda: told.at("/critical"), "the page")
+    wait_until(lambda: len(running.suppressed()) == 3, "its consequences are silent")
+    assert [one.names for one in told.got] == [{"NoEngine"}]
+
+
+def test_an_engine_that_is_down_silences_its_own_pressure_alone(running: Alertmanager, told: Receiver) -> None:
+    down = {"alertname": "EngineDown", "severity": "warning", "category": "performance-degradation", "instance": "a"}
+    deep = {"alertname": "EngineQueueDeep", "severity": "warning", "category": "performance-degradation"}
+    running.fire(down, {**deep, "instance": "a"}, {**deep, "instance": "b"})
+    wait_until(lambda: told.at("/warning"), "the ticket")
+    got = {(one["labels"]["alertname"], one["labels"]["instance"]) for one in told.at("/warning")[0].body["alerts"]}
+    assert got == {("EngineDown", "a"), ("EngineQueueDeep", "b")}
+
+
 def test_the_watchdog_reaches_its_own_receiver_and_no_other(running: Alertmanager, told: Receiver) -> None:
     running.fire({"alertname": "Watchdog", "severity": "info", "category": "deployment"}, TIER_OUTAGE)
     wait_until(lambda: told.at("/heartbeat") and told.at("/critical"), "heartbeat and page")

@@ -11,7 +11,7 @@ import yaml
 
 from ops.adapters.spec_file import load_spec
 from ops.alerting.files import ALERTMANAGER, files
-from ops.alerting.inhibiting import LOW_GOODPUT, SERVICE_OUTAGE, SLOWNESS, TIER_OUTAGE, WATCHDOG
+from ops.alerting.inhibiting import TIER_OUTAGE, WATCHDOG, inhibitions
 from ops.alerting.integrations import every
 from ops.alerting.model import Severity
 from ops.alerting.routing import configuration
@@ -131,7 +131,18 @@ def test_nothing_inhibits_the_watchdog(alerting: Alerting) -> None:
 
 def test_each_alert_that_an_inhibition_names_exists() -> None:
     names = {alert.name for alert in alerts(load_spec(ROOT / "gratefulgpt.yaml"))}
-    assert {SERVICE_OUTAGE, TIER_OUTAGE, LOW_GOODPUT, *SLOWNESS} <= names
+    matchers = (one for rule in inhibitions() for one in (*rule.sources, *rule.targets) if one.startswith("alertname"))
+    named = {name for one in matchers for name in one.split('"')[1].split("|")}
+    assert {TIER_OUTAGE, WATCHDOG} <= named
+    assert named <= names
+
+
+def test_each_category_that_an_inhibition_names_is_one_of_the_specs(alerting: Alerting) -> None:
+    known = {name for names in alerting.categories.model_dump().values() for name in names}
+    matchers = (one for rule in inhibitions() for one in (*rule.sources, *rule.targets) if one.startswith("category"))
+    named = {name for one in matchers for name in one.split('"')[1].split("|")}
+    assert "missed-target" in named
+    assert named <= known
 
 
 def test_each_alert_arrives_where_its_severity_goes(config: Path) -> None:
