@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from math import frexp, ldexp
 
 from ops.alerting.model import Case, Series
@@ -60,10 +60,12 @@ def counter(series: str, increments: Sequence[float]) -> Series:
 
 
 def checks(truth: Sequence[bool], timing: Timing) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Minutes at which the alert fires, and at which it does not: both sides of every change, and the end."""
+    """Minutes at which the alert fires, and at which it does not: both sides of every change, halfway between two, and
+    the end."""
     firing = list(_firing(truth, timing))
-    changes = {k for k in range(1, len(firing)) if firing[k] != firing[k - 1]}
-    looked = sorted({*changes, *(k - 1 for k in changes), len(firing) - 1})
+    changes = [k for k in range(1, len(firing)) if firing[k] != firing[k - 1]]
+    halfway = {(former + latter) // 2 for former, latter in pairwise((0, *changes, len(firing)))}
+    looked = sorted({*changes, *(k - 1 for k in changes), *halfway, len(firing) - 1})
 
     def minutes(state: bool) -> tuple[float, ...]:
         return tuple(k * timing.step_seconds / 60 for k in looked if firing[k] is state)
@@ -154,23 +156,25 @@ def share_cases(inputs: Rates, rule: Share, timing: Timing, labels: Labels = ({}
     """Traffic that comes and goes with a share of bad ones near the bound; then a trickle, all bad, near the floor."""
     width = timing.steps(rule.window_seconds)
     held, kept = timing.steps(timing.for_seconds), timing.steps(timing.keep_firing_seconds)
-    rest, tail = [0.0] * REST, [0.0] * (width + kept + REST)
+    long = 2 * width + held + REST
+    """Longer than the next longer window."""
 
-    def made(name: str, bad_each: float, every_each: float, steps: int) -> Case:
-        bad = [*rest, *[exact(bad_each)] * steps, *tail]
-        every = [*rest, *[exact(every_each)] * steps, *tail]
+    def made(name: str, bad_each: float, every_each: float, steps: int, after: int) -> Case:
+        bad = [*[0.0] * REST, *[exact(bad_each)] * steps, *[0.0] * after]
+        every = [*[0.0] * REST, *[exact(every_each)] * steps, *[0.0] * after]
         return case(name, inputs(bad, every), rule.truth(bad, every, timing), timing, labels)
 
-    volume = max(1.0, 2 * rule.at_least * 100 / rule.percent)
-    steps, part = held + REST, volume * rule.percent / 100
+    volume, tail = max(1.0, 2 * rule.at_least * 100 / rule.percent), width + kept + REST
+    part = volume * rule.percent / 100
     found = [
-        made("a share just beyond the bound, and its end", part * (1 + NEAR), volume, steps),
-        made("a share just within the bound", part * (1 - NEAR), volume, steps),
+        made("a share just beyond the bound, and its end", part * (1 + NEAR), volume, held + REST, tail),
+        made("a share just beyond the bound, for long", part * (1 + NEAR), volume, long, 0),
+        made("a share just within the bound, for long", part * (1 - NEAR), volume, long, 0),
     ]
     if rule.at_least:
-        few, steps = rule.at_least / width, width + held + REST
-        found.append(made("just enough bad ones", few * (1 + NEAR), few * (1 + NEAR), steps))
-        found.append(made("just too few bad ones", few * (1 - NEAR), few * (1 - NEAR), steps))
+        few, times = rule.at_least / width, max(1.0, 50 / rule.percent)
+        for name, bad in (("just enough bad ones", few * (1 + NEAR)), ("just too few bad ones", few * (1 - NEAR))):
+            found.append(made(name, bad, times * bad, long, 0))
     return tuple(found)
 
 

@@ -90,6 +90,10 @@ def one(series: str) -> Callable[[Values], tuple[Series, ...]]:
     return lambda values: (gauge(series, values),)
 
 
+SLOW_STEP_SECONDS = 240
+"""Less than the five minutes for which PromQL takes a sample for the present."""
+
+
 def ask(text: str, expression: str) -> Step:
     """A step that asks Prometheus."""
     return Step(text, (f"promtool query instant $PROMETHEUS '{expression}'",))
@@ -107,6 +111,11 @@ def timing(spec: Spec, for_seconds: float = 0) -> Timing:
     """With the spec's own evaluations and what keeps alerts from coming and going."""
     rules = spec.alerting
     return Timing(for_seconds, rules.objectives.keep_firing_seconds, int(rules.evaluation_seconds))
+
+
+def of_days(spec: Spec) -> Timing:
+    """Of rules that compare with the day before: kept longer, and tested with fewer samples."""
+    return Timing(0, spec.alerting.timing.hold_seconds).slower(SLOW_STEP_SECONDS)
 
 
 def increase(series: str, seconds: float, by: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ops.alerting.cases import Rates, Share, Timing, beyond, case, counter, exact, over, share_cases
-from ops.alerting.families.common import ANSWERED, QUALITY, ROLLOUTS, alert, ask, increase, share, timing
+from ops.alerting.families.common import ANSWERED, QUALITY, ROLLOUTS, alert, ask, increase, of_days, share, timing
 from ops.alerting.model import Alert, Case, Group, Runbook, Series, Step
 from ops.alerting.windows import duration
 from ops.spec.model import Spec
@@ -15,8 +15,6 @@ BY = "tier, task_class"
 LABELS = {"tier": "production", "task_class": "query"}
 OWN = 'job="gateway",instance="10.0.0.2:9001",tier="production",task_class="query"'
 ASKED = 'gateway_objective_requests_total{objective="availability"}'
-SLOW_STEP_SECONDS = 240
-"""Of cases that compare with the day before."""
 STORY = Step("When did it begin? Compare with the rollouts.", ("ops canary history --tier $TIER --run-dir $RUN_DIR",))
 BACK = Step(
     "It began with a release: take that back. The way back is to let it go out again.",
@@ -70,7 +68,7 @@ def _lengths(spec: Spec) -> Iterator[Alert]:
     if rule is None or rule.harm is None:
         return
     window, offset, floor = rules.timing.compare_seconds, rules.timing.compare_offset_seconds, rules.floors
-    pace, times, least = timing(spec).slower(SLOW_STEP_SECONDS), rule.harm, floor.requests_compared
+    pace, times, least = of_days(spec), rule.harm, floor.requests_compared
     now, before = (_mean(window, shift) for shift in (0, offset))
     counts = [_increase("count", window, shift) for shift in (0, offset)]
     enough = " and ".join(f"{count} >= {least}" for count in counts)

@@ -14,6 +14,7 @@ from ops.alerting.families.common import (
     ask,
     levels,
     logs,
+    of_days,
     timing,
 )
 from ops.alerting.model import Alert, Case, Group, Runbook, Series, Step
@@ -21,8 +22,6 @@ from ops.alerting.windows import duration
 from ops.spec.model import Spec
 
 OWN = 'job="gateway",instance="10.0.0.2:9001"'
-SLOW_STEP_SECONDS = 240
-"""Of cases that compare with the day before."""
 BY_TASK = ask("Which task's traffic is it?", "sum by (task) (rate(gateway_responses_total[5m]))")
 
 
@@ -33,7 +32,7 @@ def groups(spec: Spec) -> tuple[Group, ...]:
 def _compared(spec: Spec) -> Iterator[Alert]:
     rules = spec.alerting
     window, offset, least = rules.timing.compare_seconds, rules.timing.compare_offset_seconds, rules.floors
-    pace = timing(spec).slower(SLOW_STEP_SECONDS)
+    pace = of_days(spec)
     now, before = (_requests(window, shift) for shift in (0, offset))
     rose = Runbook(
         meaning="A tier gets many times the requests of the same hour a day before: a success, a client that "
