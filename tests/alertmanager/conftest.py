@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ops.adapters.spec_file import load_spec
 from ops.spec.alerting import Alerting
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # benchmarks stand beside the packages and are not installed
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -93,6 +93,12 @@ class Alertmanager:
         """All at once, as one evaluation of Prometheus sends them; they end when nobody renews them in an hour."""
         ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         self._post("/api/v2/alerts", [{"labels": dict(one), "endsAt": ends} for one in labels])
+
+    def send(self, alerts: Iterable[tuple[Mapping[str, str], bool]]) -> None:
+        """What fires, and what fires no longer."""
+        now = datetime.now(UTC)
+        until = {True: (now + timedelta(hours=1)).isoformat(), False: now.isoformat()}
+        self._post("/api/v2/alerts", [{"labels": dict(one), "endsAt": until[firing]} for one, firing in alerts])
 
     def alerts(self) -> list[dict[str, Any]]:
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as response:
