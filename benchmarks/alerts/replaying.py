@@ -23,8 +23,6 @@ from ops.spec.model import Spec
 
 SPEC_FILE = Path(__file__).resolve().parents[2] / "gratefulgpt.yaml"
 BATCH = 24
-AFTER_MINUTES = 45
-"""Replayed beyond an incident's end."""
 LATENCY_BUDGET = 0.05
 GRACE_SECONDS = 60
 """A page of an incident that has just ended is still its own."""
@@ -39,6 +37,8 @@ class Contender:
     """Quiet time that its longest window wants to have seen."""
     every: int
     """Its evaluations, in samples."""
+    after_minutes: float
+    """Replayed beyond an incident's end."""
     rules: Callable[[Spec], str]
 
     @property
@@ -58,9 +58,9 @@ def _slos(spec: Spec) -> tuple[peers.Slo, ...]:
 CONTENDERS = {
     one.name: one
     for one in (
-        Contender("ours", 65, 1, _ours),
-        Contender("sloth", 366, 2, lambda spec: yaml.safe_dump(peers.sloth(_slos(spec)))),
-        Contender("pyrra", 366, 2, lambda spec: yaml.safe_dump(peers.pyrra(_slos(spec)))),
+        Contender("ours", 65, 1, 15, _ours),
+        Contender("sloth", 366, 2, 45, lambda spec: yaml.safe_dump(peers.sloth(_slos(spec)))),
+        Contender("pyrra", 366, 2, 45, lambda spec: yaml.safe_dump(peers.pyrra(_slos(spec)))),
     )
 }
 
@@ -97,26 +97,27 @@ def _replayed(batch: Sequence[Incident], name: str) -> list[Replay]:
     series = [
         one
         for i, incident in enumerate(batch)
-        for one in traffic.series(incident, f"r{i}", before, AFTER_MINUTES, contender.every)
+        for one in traffic.series(incident, f"r{i}", before, contender.after_minutes, contender.every)
     ]
-    longest = max(one.minutes for one in batch) + AFTER_MINUTES
+    longest = max(one.minutes for one in batch) + contender.after_minutes
     at = [before * 60 + i * step for i in range(int(longest * 60 / step))]
     with tempfile.TemporaryDirectory() as folder:
         seen = firings(Path(folder), name, contender.rules(spec), series, step, at)
     by_run: dict[str, dict[float, list[Firing]]] = {}
     for firing in seen:
         by_run.setdefault(firing.labels["run"], {}).setdefault(firing.seconds - before * 60, []).append(firing)
-    return [_outcome(spec, incident, name, step, by_run.get(f"r{i}", {})) for i, incident in enumerate(batch)]
+    return [_outcome(spec, incident, contender, by_run.get(f"r{i}", {})) for i, incident in enumerate(batch)]
 
 
-def _outcome(spec: Spec, incident: Incident, name: str, step: int, firing: Timeline) -> Replay:
-    end, last = incident.minutes * 60, (incident.minutes + AFTER_MINUTES) * 60
+def _outcome(spec: Spec, incident: Incident, contender: Contender, firing: Timeline) -> Replay:
+    step = contender.step_seconds
+    end, last = incident.minutes * 60, (incident.minutes + contender.after_minutes) * 60
     moments = np.arange(0, last, step).tolist()
     rung = rings(spec, firing, moments)
     fired = [second for second in firing if second < last]
     in_time = [second for second in rung if second <= end + GRACE_SECONDS]
     return Replay(
-        contender=name,
+        contender=contender.name,
         row=incident.row,
         kind=incident.kind,
         per_minute=incident.per_minute,

@@ -21,6 +21,8 @@ FAILED_SHARE = 0.0005
 STREAMS = 0.6
 LATE_FIRST_TOKEN, LATE_TOKENS = 0.8, 0.3
 """Of the requests that trouble makes late, so many also miss these targets."""
+OF_ALL = ("availability", "latency")
+"""Of tiers without trouble the others are left out, for they are alike."""
 Counts = NDArray[np.int64]
 Series = tuple[str, str]
 """Selector and values, in promtool's notation."""
@@ -38,6 +40,8 @@ def series(
             seen = _seen(incident, worker, minutes)
             labels = f'run="{run}",tier="{tier}",task_class="query",instance="w{worker}"'
             for objective, requests, misses in _counts(rng, incident.per_minute / incident.workers, failed, late):
+                if objective not in OF_ALL and not any(one.tier == tier for one in incident.troubles):
+                    continue
                 for what, counts in (("requests", requests), ("misses", misses)):
                     selector = f'gateway_objective_{what}_total{{{labels},objective="{objective}"}}'
                     yield selector, _values(_counter(counts, incident, minutes)[::every], seen[::every])

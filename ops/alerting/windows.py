@@ -7,12 +7,14 @@ series would read every sample of every worker anew at each evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ops.alerting.model import Recording
+from serving.contract import Objective
 
 LEVEL = "tier_class_objective"
 LABELS = "tier, task_class, objective"
+OBJECTIVES = tuple(Objective)
 COUNTS = ("requests", "misses")
 DIRECT_SECONDS_MAX = 3600
 INCREMENT_SECONDS = 240
@@ -38,30 +40,55 @@ def recorded(what: str, seconds: float) -> str:
     return f"{LEVEL}:{what}:increase{duration(seconds)}"
 
 
-def recordings(windows: Iterable[float]) -> tuple[Recording, ...]:
-    """Requests and misses of each window, by tier, class and objective; of the long ones from ``increments``."""
+Needs = Mapping[float, frozenset[str]]
+"""Windows in seconds, and the objectives that rules ask for over each."""
+
+
+def merged(each: Iterable[Needs]) -> Needs:
+    found: dict[float, frozenset[str]] = {}
+    for one in each:
+        for seconds, wanted in one.items():
+            found[seconds] = found.get(seconds, frozenset()) | wanted
+    return found
+
+
+def recordings(needs: Needs) -> tuple[Recording, ...]:
+    """Requests and misses of each window, by tier, class and objective; of the long ones from ``increments``. Only of
+    objectives that are asked for: an hour of raw samples, four times a minute, is dear."""
     return tuple(
-        Recording(recorded(what, seconds), _increase(what, seconds) if direct(seconds) else _sum(what, seconds))
-        for seconds in sorted(set(windows))
+        Recording(
+            recorded(what, seconds),
+            _increase(what, seconds, needs[seconds]) if direct(seconds) else _sum(what, seconds, needs[seconds]),
+        )
+        for seconds in sorted(needs)
         for what in COUNTS
     )
 
 
 def increments() -> tuple[Recording, ...]:
     """What long windows are summed from. A subquery takes one for each step, however often they are recorded."""
-    return tuple(Recording(_increment(what), _increase(what, INCREMENT_SECONDS)) for what in COUNTS)
+    every = frozenset(OBJECTIVES)
+    return tuple(Recording(_increment(what), _increase(what, INCREMENT_SECONDS, every)) for what in COUNTS)
 
 
 def direct(seconds: float) -> bool:
     return seconds <= DIRECT_SECONDS_MAX
 
 
-def _increase(what: str, seconds: float) -> str:
-    return f"sum by ({LABELS}) (increase(gateway_objective_{what}_total[{duration(seconds)}]))"
+def _increase(what: str, seconds: float, wanted: frozenset[str]) -> str:
+    counter = f"gateway_objective_{what}_total{_matcher(wanted)}"
+    return f"sum by ({LABELS}) (increase({counter}[{duration(seconds)}]))"
 
 
-def _sum(what: str, seconds: float) -> str:
-    return f"sum_over_time({_increment(what)}[{duration(seconds)}:{duration(INCREMENT_SECONDS)}])"
+def _sum(what: str, seconds: float, wanted: frozenset[str]) -> str:
+    return f"sum_over_time({_increment(what)}{_matcher(wanted)}[{duration(seconds)}:{duration(INCREMENT_SECONDS)}])"
+
+
+def _matcher(wanted: frozenset[str]) -> str:
+    if wanted == frozenset(OBJECTIVES):
+        return ""
+    names = "|".join(sorted(wanted))
+    return f'{{objective=~"{names}"}}' if len(wanted) > 1 else f'{{objective="{names}"}}'
 
 
 def _increment(what: str) -> str:
