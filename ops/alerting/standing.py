@@ -52,4 +52,4 @@ def verdict(firing: Iterable[Standing]) -> Verdict:
     evidence = tuple(Evidence(f"{one.name} ({one.severity}) fires since {one.since}: {one.summary}") for one in wrong)
     if wrong:
         return Verdict(Outcome.FAIL, evidence)
-    return Verdict(Outcome.PASS, (Evidence(f"nothing fires but {len(alerts)} that nobody has to act on"),))
+    return Verdict(Outcome.PASS, (Evidence("nothing fires that somebody has to act on", {"firing": len(alerts)}),))

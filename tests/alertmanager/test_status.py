@@ -32,7 +32,7 @@ def _standing(labels: dict[str, str], told: str = "told critical") -> Standing:
         ([_standing(OUTAGE)], Outcome.INVALID, "does not fire"),
         ([_standing(WATCHDOG, NOT_TOLD)], Outcome.INVALID, "nobody is told"),
         ([_standing(WATCHDOG)], Outcome.PASS, "nothing fires"),
-        ([_standing(WATCHDOG), _standing({"alertname": "A", "severity": "info"})], Outcome.PASS, "nobody has to act"),
+        ([_standing(WATCHDOG), _standing({"alertname": "A", "severity": "info"})], Outcome.PASS, "somebody has to act"),
         ([_standing(WATCHDOG), _standing({"alertname": "A", "severity": "warning"})], Outcome.FAIL, "A (warning)"),
         ([_standing(WATCHDOG), _standing(OUTAGE, "silenced")], Outcome.FAIL, "TierOutage (critical) fires since"),
     ],

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -167,6 +169,17 @@ def test_prometheus_has_the_specs_rules_knows_alertmanager_and_reloads(running, 
             return "ByHand" in {alert["labels"]["alertname"] for alert in json.load(answer)}
 
     until(arrived, "Alertmanager has the alert")
+
+
+def test_the_watchdog_reaches_its_receiver(running, until: Until) -> None:  # type: ignore[no-untyped-def]
+    """Rules are evaluated, Alertmanager is told, and its route is the spec's."""
+    line = [sys.executable, "-m", "ops.cli.main", "alerts", "status", "--run-dir", str(running.run_dir), "--json"]
+
+    def told() -> dict[str, str]:
+        answer = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False).stdout
+        return {one["labels"]["alertname"]: one["told"] for one in json.loads(answer)["alerts"]}
+
+    until(lambda: told().get("Watchdog") == "told heartbeat", "the Watchdog is told")
 
 
 async def test_an_engine_becomes_ready_is_routed_to_and_probed(running, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
