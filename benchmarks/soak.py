@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -170,7 +171,10 @@ async def prepared(folder: Path, spec: Path, names: Sequence[str]) -> AsyncItera
 
 
 async def soaked(spec: Path, names: Sequence[str], wanted: Sequence[Case]) -> tuple[list[Ended], Lag, str | None]:
-    """What ended, how late the load was, and what broke the soak off. Ctrl-C ends it with what is there."""
+    """What ended, how late the load was, and what broke the soak off. Ctrl-C, or SIGTERM, ends it with what is there."""
+    if task := asyncio.current_task():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         async with prepared(Path(folder), spec, names) as (soak, tiers):
             waiting = list(reversed(wanted))
