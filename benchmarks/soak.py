@@ -171,7 +171,7 @@ async def prepared(folder: Path, spec: Path, names: Sequence[str]) -> AsyncItera
 
 
 async def soaked(spec: Path, names: Sequence[str], wanted: Sequence[Case]) -> tuple[list[Ended], Lag, str | None]:
-    """What ended, how late the load was, and what broke the soak off. Ctrl-C, or SIGTERM, ends it with what is there."""
+    """What ended, how late the load was, and what broke the soak off. Ctrl-C or SIGTERM ends it with what is there."""
     if task := asyncio.current_task():
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
