@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
+import os
 import signal
 import sys
 import time
@@ -64,7 +65,7 @@ def _is_loopback(url: str) -> bool:
 async def _run(url: str, model: str, rate: float, seconds: float, mix: Mix, output: Path, seed: int) -> None:
     chance = Random(seed)  # noqa: S311 - load, not secrets
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, parent = asyncio.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
@@ -79,7 +80,7 @@ async def _run(url: str, model: str, rate: float, seconds: float, mix: Mix, outp
                 if wait > 0:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), wait)
-                if stop.is_set():
+                if stop.is_set() or os.getppid() != parent:  # whoever started it was killed: no load without an owner
                     break
                 request = draw(model, mix, chance)
                 if len(running) >= IN_FLIGHT_MAX:

@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from random import Random
 
+import psutil
 import pytest
 
 from ops.loadtest.arrivals import poisson
@@ -109,3 +112,23 @@ def test_a_service_that_is_not_there_leaves_failed_samples(tmp_path):
     samples, _ = read_samples(tmp_path / "s")
     assert samples
     assert not any(sample.ok or sample.status for sample in samples)
+
+
+def test_the_load_ends_with_whoever_started_it(tmp_path):
+    """SIGKILL leaves a parent no time to say so."""
+    load = f"--url http://127.0.0.1:1 --model m --rate 20 --seconds 60 --output {tmp_path / 'l'}"
+    command = [sys.executable, "-m", "ops.loadtest.open_loop", *load.split()]
+    program = f"import subprocess; p = subprocess.Popen({command!r}); print(p.pid, flush=True); p.wait()"
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    generator = psutil.Process(int(owner.stdout.readline()))
+    _wait_until(lambda: (tmp_path / "l").exists())
+    owner.kill()
+    owner.wait()
+    _wait_until(lambda: not generator.is_running())
+
+
+def _wait_until(true: Callable[[], bool], seconds_max: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds_max
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
