@@ -12,7 +12,7 @@ from ops.alerting.files import ALERTS, RUNBOOKS, files
 from ops.cli import alerts_silence
 from ops.cli.alerts_apply import apply
 from ops.cli.alerts_env import env
-from ops.cli.alerts_options import Folder, SpecFile
+from ops.cli.alerts_options import Folder, SpecFile, queries_checked
 from ops.cli.alerts_status import status
 from ops.cli.alerts_test import run_tests
 from ops.cli.output import progress
@@ -33,14 +33,18 @@ app.add_typer(alerts_silence.app, name="silence")
 @app.command()
 def render(spec: SpecFile = DEFAULT_FILE, root: Folder = Path(".")) -> None:
     """Write the rules, their tests, the Alertmanager's configuration and the runbooks."""
-    changed = generated_files.write(root, files(load_spec(spec)), FOLDERS)
+    with queries_checked():
+        wanted = files(load_spec(spec))
+    changed = generated_files.write(root, wanted, FOLDERS)
     progress("\n".join(f"wrote {path}" for path in changed) or "all files are up to date")
 
 
 @app.command()
 def check(spec: SpecFile = DEFAULT_FILE, root: Folder = Path(".")) -> None:
     """Compare the files with the spec. Exit 1 and the difference where they disagree."""
-    found = generated_files.differences(root, files(load_spec(spec)), FOLDERS)
+    with queries_checked():
+        wanted = files(load_spec(spec))
+    found = generated_files.differences(root, wanted, FOLDERS)
     for one in found:
         print(one.text, end="")
     if found:

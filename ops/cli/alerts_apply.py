@@ -31,7 +31,7 @@ from ops.alerting.files import rule_texts
 from ops.alerting.integrations import secrets_needed
 from ops.alerting.kubernetes import cluster_configuration, object_name, objects
 from ops.alerting.routing import configuration
-from ops.cli.alerts_options import Json, SpecFile
+from ops.cli.alerts_options import Json, SpecFile, queries_checked
 from ops.cli.output import CommandError, emit_json, fail_usage, progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.spec.model import Spec
@@ -98,7 +98,8 @@ def apply(
     if target is Target.KUBERNETES:
         if folder is None or any(of_servers):
             fail_usage("--target kubernetes needs --folder, and no server: `kubectl apply` brings the objects there")
-        wanted = objects(loaded, namespace, _labels(label or ()))
+        with queries_checked():
+            wanted = objects(loaded, namespace, _labels(label or ()))
         _answer(_carried_out(lambda: _kubernetes(loaded, folder, wanted, replace, dry_run)), dry_run, json)
         return
     if folder or namespace or label:
@@ -109,7 +110,9 @@ def apply(
     if (alertmanager_config is None) != (alertmanager is None):
         fail_usage("--alertmanager-config and --alertmanager go together: the file, and who is to load it")
     if rules_folder is not None and prometheus is not None:
-        destinations.append(RulesFolder(rules_folder, RuleServer(prometheus), loaded.service, rule_texts(loaded)))
+        with queries_checked():
+            texts = rule_texts(loaded)
+        destinations.append(RulesFolder(rules_folder, RuleServer(prometheus), loaded.service, texts))
     if alertmanager_config is not None and alertmanager is not None:
         destinations.append(_configuration(loaded, alertmanager_config, alertmanager, secrets))
     if not destinations:
