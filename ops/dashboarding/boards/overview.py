@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
+from ops.alerting.families.budgets import OF_CLASSES, OF_TIERS, P95_BUDGET_PERCENT
+from ops.alerting.families.burns import budget_percent
 from ops.alerting.links import runbook_url
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.stating import rollout_state
@@ -13,8 +15,6 @@ from ops.dashboarding.querying import TASK_CLASS, TIER, buckets, quantile, rate,
 from ops.spec.model import Spec
 
 REQUESTS, MISSES = "gateway_objective_requests_total", "gateway_objective_misses_total"
-P95_MISSES = 0.05
-"""What a p95 target allows."""
 
 
 def dashboard(spec: Spec) -> Dashboard:
@@ -41,44 +41,18 @@ def missed(objective: str, by: str) -> str:
 
 def _promises(spec: Spec) -> Iterator[Panel]:
     target = spec.targets.availability_percent / 100
-    budget = 1 - target
-    days = f"{spec.targets.window_days:g} days"
     yield Panel(
         "availability",
         "Availability",
-        f"Share of requests that were answered. Promised: {spec.targets.availability_percent:g} % over {days}.",
+        f"Share of requests that were answered. Promised: {spec.targets.availability_percent:g} %.",
         Unit.RATIO,
         (Query(f"1 - {missed('availability', 'tier')}", "{{tier}}"),),
         base=RED,
         bounds=(Bound(target, GREEN),),
         most=1,
+        width=6,
     )
-    spent = share(
-        f"sum by (tier) (increase({MISSES}{{{_range_matchers()}}}[$__range]))",
-        f"sum by (tier) (increase({REQUESTS}{{{_range_matchers()}}}[$__range]))",
-    )
-    yield Panel(
-        "error_budget",
-        "Error budget left, of the time shown",
-        f"1: no request failed; 0: as many as {spec.targets.availability_percent:g} % allow; below: more.",
-        Unit.RATIO,
-        (Query(f"1 - {spent} / {budget:.10g}", "{{tier}}", instant=True),),
-        shape=Shape.FIGURE,
-        base=RED,
-        bounds=(Bound(0, YELLOW), Bound(0.5, GREEN)),
-    )
-    yield Panel(
-        "burn_rate",
-        "Burn rate",
-        f"How many times as fast as over {days} the error budget is used up. Lines: where alerts are made.",
-        Unit.NUMBER,
-        (Query(f"{missed('availability', 'tier')} / {budget:.10g}", "{{tier}}"),),
-        bounds=tuple(
-            Bound(one.factor, RED if one.severity == "critical" else YELLOW)
-            for one in sorted(spec.alerting.objectives.burn, key=lambda one: one.factor)
-        ),
-        least=0,
-    )
+    yield from _budgets(spec)
     for key, title, what in (
         ("latency", "Answers over target", "Share of answers that were late or never came"),
         ("first_token", "First tokens over target", "Share of streams whose first content was late or never came"),
@@ -88,8 +62,61 @@ def _promises(spec: Spec) -> Iterator[Panel]:
         yield _over_target(spec, key, title, what)
 
 
-def _range_matchers() -> str:
-    return f'job=~"$job",instance=~"$instance",{TIER},{TASK_CLASS},objective="availability"'
+def _budgets(spec: Spec) -> Iterator[Panel]:
+    days = f"{spec.targets.window_days:g} days"
+    least = spec.alerting.objectives.budget.remaining_percent_min / 100
+    yield Panel(
+        "error_budget",
+        "Error budget left",
+        f"Of {days}. 1: no request failed; 0: as many as promised at most; below: the promise is broken.",
+        Unit.RATIO,
+        (Query(f"min by (tier) ({OF_TIERS}{{{TIER}}})", "{{tier}}", instant=True),),
+        shape=Shape.FIGURE,
+        base=RED,
+        bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
+        width=4,
+    )
+    yield Panel(
+        "burn_down",
+        "Error budget over time",
+        f"What was left of the {days} before each moment. Choose a longer time to see it burn down.",
+        Unit.RATIO,
+        (Query(f"min by (tier) ({OF_TIERS}{{{TIER}}})", "{{tier}}"),),
+        base=RED,
+        bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
+        most=1,
+        width=7,
+    )
+    yield Panel(
+        "target_budgets",
+        "Budgets of the latency targets",
+        f"The same for the p95 targets: 1 is none of {P95_BUDGET_PERCENT} % late in {days}, 0 all of them.",
+        Unit.RATIO,
+        (
+            Query(
+                f"min by (tier, task_class, objective) ({OF_CLASSES}{{{TIER},{TASK_CLASS}}})",
+                "{{tier}} {{task_class}} {{objective}}",
+            ),
+        ),
+        base=RED,
+        bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
+        most=1,
+        width=7,
+    )
+    allowed = budget_percent(spec) / 100
+    yield Panel(
+        "burn_rate",
+        "Burn rate",
+        f"How many times as fast as over {days} the error budget is used up. Lines: where alerts are made.",
+        Unit.NUMBER,
+        (Query(f"{missed('availability', 'tier')} / {allowed:.10g}", "{{tier}}"),),
+        bounds=tuple(
+            Bound(one.factor, RED if one.severity == "critical" else YELLOW)
+            for one in sorted(spec.alerting.objectives.burn, key=lambda one: one.factor)
+        ),
+        least=0,
+        width=8,
+    )
 
 
 def _over_target(spec: Spec, objective: str, title: str, what: str) -> Panel:
@@ -99,12 +126,12 @@ def _over_target(spec: Spec, objective: str, title: str, what: str) -> Panel:
     return Panel(
         objective,
         title,
-        f"{what}, by tier and class. A p95 target allows {P95_MISSES:.0%}; lines: where alerts are made.",
+        f"{what}, by tier and class. A p95 target allows {P95_BUDGET_PERCENT} %; lines: where alerts are made.",
         Unit.RATIO,
         (Query(missed(objective, "tier, task_class"), "{{tier}} {{task_class}}"),),
         bounds=tuple(sorted(alerts, key=lambda bound: bound.value)),
         least=0,
-        width=6,
+        width=8 if objective in ("latency", "first_token") else 12,
     )
 
 
