@@ -23,8 +23,6 @@ class _Rule(msgspec.Struct, rename="camel"):
     name: str
     query: str
     type: str
-    health: str = ""
-    last_error: str = ""
     duration: float = 0
     keep_firing_for: float = 0
     labels: dict[str, str] = {}
@@ -85,7 +83,6 @@ class RuleServer:
                 keep_firing_seconds=rule.keep_firing_for,
                 labels=rule.labels,
                 annotations=rule.annotations,
-                error=rule.last_error if rule.health == "err" else "",
             )
             for group in found.groups
             for rule in group.rules

@@ -32,8 +32,6 @@ class LoadedRule:
     keep_firing_seconds: float
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    error: str
-    """Of its last evaluation; empty if it had none."""
 
 
 def rules_not_loaded(files: Mapping[str, str], loaded: Iterable[LoadedRule]) -> list[str]:
