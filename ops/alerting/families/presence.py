@@ -27,7 +27,7 @@ from ops.alerting.windows import duration
 from ops.spec.model import Spec
 
 ONE = "10.0.0.9:9000"
-ENGINES = 20
+ENGINES = 40
 WITNESSES = {
     Source.GATEWAY: "gateway_route_epoch",
     Source.CONTROLLER: "controller_leader",
@@ -106,7 +106,7 @@ def _engines(spec: Spec) -> Iterator[Alert]:
                 mitigation=(AGAIN, NETWORK),
                 verification=(ask("They are up.", 'avg(up{job="engine"})'), ANSWERED),
             ),
-            level_cases(_fleet, ENGINES // 2 - 1, ENGINES // 2, gone, ({"job": "engine"},)),
+            level_cases(_fleet, ENGINES // 2 - 1, ENGINES // 2 + 1, gone, ({"job": "engine"},)),
         )  # fmt: skip
     window = rules.timing.event_seconds
     count = 'count by (job) (up{job="engine"})'
@@ -214,7 +214,7 @@ def _fleet(values: Values) -> tuple[Series, ...]:
 
 
 def _witness(source: Source) -> Callable[[Values], tuple[Series, ...]]:
-    """A target that is up and loses its series, beside one that keeps it."""
+    """A target that is up and loses its series, beside one that keeps it, and a copy of the series under another job."""
 
     def inputs(values: Values) -> tuple[Series, ...]:
         job, other = source.value, "10.0.0.9:9001"
@@ -224,6 +224,7 @@ def _witness(source: Source) -> Callable[[Values], tuple[Series, ...]]:
             gauge(_up(job, other), always),
             gauge(f'{WITNESSES[source]}{{job="{job}",instance="{ONE}"}}', values),
             gauge(f'{WITNESSES[source]}{{job="{job}",instance="{other}"}}', always),
+            gauge(f'{WITNESSES[source]}{{job="copy",instance="{ONE}"}}', always),
         )
 
     return inputs
