@@ -59,13 +59,15 @@ def counter(series: str, increments: Sequence[float]) -> Series:
     return Series(series, " ".join(parts))
 
 
-def checks(truth: Sequence[bool], timing: Timing) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Minutes at which the alert fires, and at which it does not: both sides of every change, halfway between two, and
-    the end."""
+def checks(
+    truth: Sequence[bool], timing: Timing, looks: Iterable[int] = ()
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Minutes at which the alert fires, and at which it does not: both sides of every change, halfway between two, the
+    end, and those of ``looks``."""
     firing = list(_firing(truth, timing))
     changes = [k for k in range(1, len(firing)) if firing[k] != firing[k - 1]]
     halfway = {(former + latter) // 2 for former, latter in pairwise((0, *changes, len(firing)))}
-    looked = sorted({*changes, *(k - 1 for k in changes), *halfway, len(firing) - 1})
+    looked = sorted({*changes, *(k - 1 for k in changes), *halfway, *looks, len(firing) - 1})
 
     def minutes(state: bool) -> tuple[float, ...]:
         return tuple(k * timing.step_seconds / 60 for k in looked if firing[k] is state)
@@ -80,9 +82,16 @@ def exact(number: float) -> float:
     return ldexp(round(ldexp(mantissa, BITS)), exponent - BITS)
 
 
-def case(name: str, inputs: tuple[Series, ...], truth: Sequence[bool], timing: Timing, labels: Labels = ({},)) -> Case:
-    """A case in which the expression is true at those evaluations."""
-    fires, silent = checks(truth, timing)
+def case(
+    name: str,
+    inputs: tuple[Series, ...],
+    truth: Sequence[bool],
+    timing: Timing,
+    labels: Labels = ({},),
+    looks: Iterable[int] = (),
+) -> Case:
+    """A case in which the expression is true at those evaluations, looked at when ``checks`` says."""
+    fires, silent = checks(truth, timing, looks)
     step = timing.step_seconds
     return Case(name, inputs, fires, silent, labels, step, step if timing.own_evaluation else None)
 

@@ -214,7 +214,7 @@ def _fleet(values: Values) -> tuple[Series, ...]:
 
 
 def _witness(source: Source) -> Callable[[Values], tuple[Series, ...]]:
-    """A target that is up and loses its series, beside one that keeps it, and a copy of the series under another job."""
+    """A target that is up and loses its series; one that keeps it; and a copy of the series under another job."""
 
     def inputs(values: Values) -> tuple[Series, ...]:
         job, other = source.value, "10.0.0.9:9001"

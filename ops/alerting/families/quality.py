@@ -131,7 +131,8 @@ def _length_cases(
         truth = _drifted(counts, sums)
         series = (f"gateway_output_tokens_{part}{{{OWN},arm=\"stable\"}}" for part in ("sum", "count"))
         inputs = tuple(counter(one, values) for one, values in zip(series, (sums, counts), strict=True))
-        return case(name, inputs, truth, pace, (LABELS,))
+        looks = range(shift + width // 2, shift + 3 * width, width // 2)
+        return case(name, inputs, truth, pace, (LABELS,), looks)
 
     def _drifted(counts: Sequence[float], sums: Sequence[float]) -> list[bool]:
         n, total = over(window, counts, pace), over(window, sums, pace)
