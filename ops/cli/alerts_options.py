@@ -24,5 +24,5 @@ def queries_checked() -> Iterator[None]:
     try:
         yield
     except QueryError as e:
-        message = f"a rule cannot be rendered, and nothing was written: {e}"
+        message = f"a rule or panel cannot be rendered, and nothing was written: {e}"
         raise CommandError(message, EXIT_CODES[Outcome.INVALID]) from e

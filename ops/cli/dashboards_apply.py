@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ops.adapters import generated_files
+from ops.adapters import installed_files
+from ops.adapters.installed_files import InstallError
 from ops.adapters.spec_file import load_spec
+from ops.cli.alerts_options import queries_checked
 from ops.cli.output import CommandError, emit_json, fail_usage, progress
 from ops.cli.spec import DEFAULT_FILE
 from ops.dashboarding.deploying import Change, Obstacle
@@ -21,7 +23,6 @@ from ops.spec.model import Spec
 from ops.verdict import EXIT_CODES, Outcome
 
 SCHEMA = "gratefulgpt.dashboards/1"
-ROOT = Path("/")
 TOKEN_VARIABLE = "GRAFANA_TOKEN"
 
 
@@ -97,28 +98,35 @@ def _run(
         return _server(spec, url or spec.alerting.links.grafana, _token(token_file), prune, write, as_json)
     if folder is None:
         fail_usage(f"--target {target} needs --folder")
-    boards, home = rendered_boards(spec), PurePath(folder.absolute())
+    with queries_checked():
+        boards = rendered_boards(spec)
+    place = folder.absolute()
     if target is Target.FILES:
-        return _files(provisioning_files(boards, spec.service, home), (home / spec.service,), target, write, as_json)
-    maps = {home / name: content for name, content in config_maps(boards, spec.service, namespace).items()}
-    return _files(maps, (), target, write, as_json)
+        home = place / spec.service
+        texts = {Path(path): text for path, text in provisioning_files(boards, spec.service, place).items()}
+        leftovers = [path for path in home.glob("*.json") if path not in texts]
+    else:
+        texts = {place / name: text for name, text in config_maps(boards, spec.service, namespace).items()}
+        leftovers = [path for path in place.glob(f"{spec.service}-dashboard-*.yaml") if path not in texts]
+    return _files(texts, leftovers if prune else [], target, write, as_json)
 
 
-def _files(
-    wanted: Mapping[PurePath, str], own_folders: tuple[PurePath, ...], target: Target, write: bool, as_json: bool
-) -> int:
-    """``own_folders`` hold nothing of others: what is ours there and no longer wanted goes."""
-    for path in map(Path, wanted):
-        if path.exists() and not generated_files.is_ours(path):
-            raise CommandError(f"nothing was changed: {path} was not made by us")
-    found = generated_files.differences(ROOT, wanted, own_folders)
-    if write and found:
-        try:
-            generated_files.write(ROOT, wanted, own_folders)
-        except OSError as e:
-            raise CommandError(f"{e.filename} cannot be written: {e.strerror}") from e
-    _tell(target, [{"file": str(one.path), "difference": one.text} for one in found], write, as_json)
-    return len(found)
+def _files(texts: Mapping[Path, str], leftovers: list[Path], target: Target, write: bool, as_json: bool) -> int:
+    try:
+        changed = installed_files.changes(texts, leftovers)
+        if foreign := next((one.path for one in changed if one.is_foreign), None):
+            raise InstallError(f"{foreign} was not made by us: move it away")
+        if write:
+            for folder in sorted({path.parent for path in texts}):
+                folder.mkdir(exist_ok=True)
+            installed_files.check_writable(changed, replace=False)
+            installed_files.apply(changed)
+    except InstallError as e:
+        fail_usage(f"{e}; nothing was changed")
+    except OSError as e:
+        fail_usage(f"{e.filename} cannot be made: {e.strerror}; nothing was changed")
+    _tell(target, [{"file": str(one.path), "difference": one.difference.text} for one in changed], write, as_json)
+    return len(changed)
 
 
 def _token(file: Path | None) -> str:
@@ -139,8 +147,10 @@ def _server(spec: Spec, url: str, token: str, prune: bool, write: bool, as_json:
 
     server = grafana.Grafana(url, token)
     home = grafana.Folder(f"{spec.service}-ops"[:40], spec.service)
+    with queries_checked():
+        boards = rendered_boards(spec)
     try:
-        planned = server.plan(rendered_boards(spec).values(), spec.service, home, prune=prune)
+        planned = server.plan(boards.values(), spec.service, home, prune=prune)
         if write:
             server.apply(planned, home)
     except (grafana.GrafanaUnreachable, grafana.GrafanaConflict) as e:
