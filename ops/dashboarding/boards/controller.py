@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ops.dashboarding.boards.bounds import bounds
 from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Panel, Query, Shape, Unit
 from ops.dashboarding.querying import buckets, quantile, rate, select
 from ops.spec.model import Spec
@@ -52,7 +53,7 @@ def panels(spec: Spec) -> Iterator[Panel]:
                 "{{instance}}",
             ),
         ),
-        bounds=(Bound(spec.rollout.lease_seconds, RED),),
+        bounds=bounds(spec.alerting.thresholds.tick_age_seconds),
         least=0,
         width=6,
     )
@@ -93,6 +94,7 @@ def panels(spec: Spec) -> Iterator[Panel]:
         "Transitions of rollouts that a webhook has not taken yet.",
         Unit.NUMBER,
         (Query(f"max({select('controller_notifications_pending')})", "pending"),),
+        bounds=bounds(spec.alerting.thresholds.notifications_pending),
         least=0,
         width=6,
     )

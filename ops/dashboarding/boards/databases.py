@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.dashboarding.model import GREEN, RED, Panel, Query, Shape, Unit
+from ops.dashboarding.boards.bounds import ratios
+from ops.dashboarding.model import GREEN, RED, Bound, Panel, Query, Shape, Unit
 from ops.dashboarding.querying import rate, select, share, total
+from ops.spec.model import Spec
 
 
-def panels() -> Iterator[Panel]:
+def panels(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "postgres_up",
         "PostgreSQL",
@@ -23,13 +25,20 @@ def panels() -> Iterator[Panel]:
         total(select("pg_stat_activity_count"), "instance"),
         f"max by (instance) ({select('pg_settings_max_connections')})",
     )
-    yield _each("postgres_connections", "Connections", "Share of the connections allowed.", connections, Unit.RATIO)
+    thresholds = spec.alerting.thresholds
+    yield _each(
+        "postgres_connections", "Connections", "Share of the connections allowed.", connections, Unit.RATIO,
+        ratios(thresholds.database_connections_percent),
+    )
     commits, rollbacks = (
         rate(f"pg_stat_database_{name}", by="instance") for name in ("xact_commit", "xact_rollback")
     )
     yield _each("postgres_transactions", "Transactions", "Committed per second.", commits, Unit.PER_SECOND)
     rolled_back = f"{rollbacks} / ({commits} + {rollbacks})"
-    yield _each("postgres_rollbacks", "Rolled back", "Share of transactions.", rolled_back, Unit.RATIO)
+    yield _each(
+        "postgres_rollbacks", "Rolled back", "Share of transactions.", rolled_back, Unit.RATIO,
+        ratios(thresholds.database_rollback_percent),
+    )
     deadlocks = rate("pg_stat_database_deadlocks", by="instance")
     yield _each("postgres_deadlocks", "Deadlocks", "Per second; there should be none.", deadlocks, Unit.PER_SECOND)
     hit, read = (rate(f"pg_stat_database_blks_{name}", by="instance") for name in ("hit", "read"))
@@ -49,5 +58,7 @@ def panels() -> Iterator[Panel]:
     yield _each("postgres_temp", "Temporary files", "Written per second.", temporary, Unit.BYTES_PER_SECOND)
 
 
-def _each(key: str, title: str, description: str, expression: str, unit: Unit) -> Panel:
-    return Panel(key, title, description, unit, (Query(expression, "{{instance}}"),), least=0, width=6)
+def _each(
+    key: str, title: str, description: str, expression: str, unit: Unit, lines: tuple[Bound, ...] = ()
+) -> Panel:
+    return Panel(key, title, description, unit, (Query(expression, "{{instance}}"),), bounds=lines, least=0, width=6)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
+from ops.dashboarding.boards.bounds import bounds, ratios
 from ops.dashboarding.boards.choices import MODELS
 from ops.dashboarding.boards.process import process_panels
-from ops.dashboarding.model import RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
+from ops.dashboarding.model import Dashboard, Panel, Query, Row, Shape, Unit
 from ops.dashboarding.querying import MODEL, buckets, quantile, rate, select, share, total
 from ops.spec.model import Spec
 
@@ -21,18 +22,16 @@ def dashboard(spec: Spec) -> Dashboard:
         variables=(MODELS,),
         rows=(
             Row("Load", tuple(_load(spec))),
-            Row("Cache", tuple(_cache())),
+            Row("Cache", tuple(_cache(spec))),
             Row("Tokens", tuple(_tokens())),
             Row("Latency", tuple(_latency())),
             Row("Requests", tuple(_requests())),
-            Row("Processes", tuple(process_panels())),
+            Row("Processes", tuple(process_panels(spec))),
         ),
     )
 
 
 def _load(spec: Spec) -> Iterator[Panel]:
-    depth = spec.alerting.thresholds.queue_depth
-    levels = ((depth.warning, YELLOW), (depth.critical, RED))
     yield Panel(
         "up",
         "Engines up",
@@ -57,7 +56,7 @@ def _load(spec: Spec) -> Iterator[Panel]:
         "Requests that wait for room in a batch or in the cache, by engine.",
         Unit.NUMBER,
         (_by_engine(select("vllm:num_requests_waiting", MODEL)),),
-        bounds=tuple(Bound(level, colour) for level, colour in levels if level is not None),
+        bounds=bounds(spec.alerting.thresholds.queue_depth),
         least=0,
         width=6,
     )
@@ -77,7 +76,7 @@ def _by_engine(selector: str) -> Query:
     return Query(total(selector, "instance, model_name"), "{{model_name}} {{instance}}")
 
 
-def _cache() -> Iterator[Panel]:
+def _cache(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "kv_cache",
         "KV cache in use",
@@ -89,6 +88,7 @@ def _cache() -> Iterator[Panel]:
                 "{{model_name}} {{instance}}",
             ),
         ),
+        bounds=ratios(spec.alerting.thresholds.kv_cache_percent),
         least=0,
         most=1,
         width=6,

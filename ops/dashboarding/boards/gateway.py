@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
+from ops.dashboarding.boards.bounds import bounds
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.process import process_panels
 from ops.dashboarding.boards.stating import route_state
@@ -28,7 +29,7 @@ def dashboard(spec: Spec) -> Dashboard:
             Row("Load", tuple(_load(spec))),
             Row("Latency", tuple(_latency())),
             Row("Routes", tuple(_routes())),
-            Row("Workers", (*_workers(), *process_panels())),
+            Row("Workers", (*_workers(), *process_panels(spec))),
         ),
     )
 
@@ -90,15 +91,14 @@ def _answers() -> Iterator[Panel]:
 
 
 def _load(spec: Spec) -> Iterator[Panel]:
-    limits, depth = spec.api.limits, spec.alerting.thresholds.queue_depth
-    levels = ((depth.warning, YELLOW), (depth.critical, RED))
+    limits, thresholds = spec.api.limits, spec.alerting.thresholds
     yield Panel(
         "in_flight",
         "In flight",
         f"Requests that each worker works on. It lets in {limits.in_flight_max} at most.",
         Unit.NUMBER,
         (Query(total(select("gateway_requests_in_flight"), "instance"), "{{instance}}"),),
-        bounds=(Bound(limits.in_flight_max, RED),),
+        bounds=bounds(thresholds.in_flight_percent, limits.in_flight_max / 100),
         least=0,
         width=12,
     )
@@ -108,7 +108,7 @@ def _load(spec: Spec) -> Iterator[Panel]:
         f"Requests that wait for their turn, by worker. {limits.queue_max} may wait; more are refused.",
         Unit.NUMBER,
         (Query(total(select("gateway_requests_queued"), "instance"), "{{instance}}"),),
-        bounds=tuple(Bound(level, colour) for level, colour in levels if level is not None),
+        bounds=bounds(thresholds.queue_depth),
         least=0,
         width=12,
     )

@@ -18,9 +18,9 @@ def dashboard(spec: Spec) -> Dashboard:
         rows=(
             Row("Controller", tuple(controller.panels(spec))),
             Row("Machines", tuple(machines.machine_panels(spec))),
-            Row("GPUs", tuple(machines.gpu_panels())),
-            Row("PostgreSQL", tuple(databases.panels())),
+            Row("GPUs", tuple(machines.gpu_panels(spec))),
+            Row("PostgreSQL", tuple(databases.panels(spec))),
             Row("Monitoring", tuple(monitoring.panels())),
-            Row("Processes", tuple(process_panels())),
+            Row("Processes", tuple(process_panels(spec))),
         ),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.dashboarding.model import RED, YELLOW, Bound, Panel, Query, Unit
+from ops.dashboarding.boards.bounds import bounds, ratios
+from ops.dashboarding.model import Bound, Panel, Query, Unit
 from ops.dashboarding.querying import rate, select, share
-from ops.spec.alerting import PercentLevels
 from ops.spec.model import Spec
 
 REAL_FILES = 'fstype!~"tmpfs|overlay|squashfs|ramfs"'
@@ -20,9 +20,9 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         rate("node_cpu_seconds_total", 'mode!~"idle|iowait|steal"', by="instance"),
         rate("node_cpu_seconds_total", by="instance"),
     )
-    yield _share("cpu", "CPU", "Share of the time that all cores worked.", busy, levels(thresholds.cpu_percent))
+    yield _share("cpu", "CPU", "Share of the time that all cores worked.", busy, ratios(thresholds.cpu_percent))
     used = f"1 - {select('node_memory_MemAvailable_bytes')} / {select('node_memory_MemTotal_bytes')}"
-    full = levels(thresholds.memory_percent)
+    full = ratios(thresholds.memory_percent)
     yield _share("memory", "Memory", "Share of the memory that is not available.", used, full)
     yield Panel(
         "load",
@@ -43,10 +43,12 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         least=0,
         width=6,
     )
-    for key, title, free, whole, what in (
-        ("disk", "Storage", "node_filesystem_avail_bytes", "node_filesystem_size_bytes", "bytes"),
-        ("inodes", "Inodes", "node_filesystem_files_free", "node_filesystem_files", "inodes"),
-    ):
+    for key, title, free, whole, what, limits in (
+        ("disk", "Storage", "node_filesystem_avail_bytes", "node_filesystem_size_bytes", "bytes",
+         thresholds.storage_percent),
+        ("inodes", "Inodes", "node_filesystem_files_free", "node_filesystem_files", "inodes",
+         thresholds.inodes_percent),
+    ):  # fmt: skip
         taken = f"1 - {select(free, REAL_FILES)} / {select(whole, REAL_FILES)}"
         yield Panel(
             key,
@@ -54,6 +56,7 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
             f"Share of each file system's {what} that is used.",
             Unit.RATIO,
             (Query(taken, "{{instance}} {{mountpoint}}"),),
+            bounds=ratios(limits),
             least=0,
             most=1,
             width=6,
@@ -64,6 +67,7 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         "Share of the machine's limit of open files.",
         Unit.RATIO,
         (Query(f"{select('node_filefd_allocated')} / {select('node_filefd_maximum')}", "{{instance}}"),),
+        bounds=ratios(thresholds.open_files_percent),
         least=0,
         width=6,
     )
@@ -76,10 +80,10 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         least=0,
         width=6,
     )
-    yield from _transfers()
+    yield from _transfers(spec)
 
 
-def _transfers() -> Iterator[Panel]:
+def _transfers(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "disk_bytes",
         "Disk",
@@ -98,6 +102,7 @@ def _transfers() -> Iterator[Panel]:
         "Share of the time in which a disk worked.",
         Unit.RATIO,
         (Query(rate("node_disk_io_time_seconds_total", by="instance, device"), "{{instance}} {{device}}"),),
+        bounds=ratios(spec.alerting.thresholds.disk_busy_percent),
         least=0,
         width=6,
     )
@@ -127,29 +132,26 @@ def _transfers() -> Iterator[Panel]:
     )
 
 
-def levels(of: PercentLevels) -> tuple[Bound, ...]:
-    found = ((of.warning, YELLOW), (of.critical, RED))
-    return tuple(Bound(level / 100, colour) for level, colour in found if level is not None)
-
-
 def _share(key: str, title: str, description: str, expression: str, bounds: tuple[Bound, ...]) -> Panel:
     query = Query(expression, "{{instance}}")
     return Panel(key, title, description, Unit.RATIO, (query,), bounds=bounds, least=0, most=1, width=6)
 
 
-def gpu_panels() -> Iterator[Panel]:
+def gpu_panels(spec: Spec) -> Iterator[Panel]:
     used, free = select("DCGM_FI_DEV_FB_USED"), select("DCGM_FI_DEV_FB_FREE")
-    for key, title, what, unit, expression in (
-        ("gpu_busy", "GPU", "Share of the time in which a GPU worked.", Unit.PERCENT, "DCGM_FI_DEV_GPU_UTIL"),
+    thresholds = spec.alerting.thresholds
+    full, hot = ratios(thresholds.gpu_memory_percent), bounds(thresholds.gpu_celsius)
+    for key, title, what, unit, expression, lines in (
+        ("gpu_busy", "GPU", "Share of the time in which a GPU worked.", Unit.PERCENT, "DCGM_FI_DEV_GPU_UTIL", ()),
         ("gpu_memory", "GPU memory in use", "Share that is used. vLLM takes most of it at its start.",
-         Unit.RATIO, f"{used} / ({used} + {free})"),
+         Unit.RATIO, f"{used} / ({used} + {free})", full),
         ("gpu_memory_busy", "GPU memory bus", "Share of the time in which a GPU's memory was read or written.",
-         Unit.PERCENT, "DCGM_FI_DEV_MEM_COPY_UTIL"),
+         Unit.PERCENT, "DCGM_FI_DEV_MEM_COPY_UTIL", ()),
         ("gpu_temperature", "GPU temperature", "Above its limit a GPU slows itself down.", Unit.CELSIUS,
-         "DCGM_FI_DEV_GPU_TEMP"),
-        ("gpu_power", "GPU power", "What each GPU draws.", Unit.WATTS, "DCGM_FI_DEV_POWER_USAGE"),
+         "DCGM_FI_DEV_GPU_TEMP", hot),
+        ("gpu_power", "GPU power", "What each GPU draws.", Unit.WATTS, "DCGM_FI_DEV_POWER_USAGE", ()),
         ("gpu_xid", "GPU errors (XID)", "The last error of each GPU; 0 is none. NVIDIA's list says which.",
-         Unit.NUMBER, "DCGM_FI_DEV_XID_ERRORS"),
+         Unit.NUMBER, "DCGM_FI_DEV_XID_ERRORS", ()),
     ):  # fmt: skip
         selected = expression if "{" in expression else select(expression)
-        yield Panel(key, title, what, unit, (Query(selected, "{{Hostname}} {{gpu}}"),), least=0)
+        yield Panel(key, title, what, unit, (Query(selected, "{{Hostname}} {{gpu}}"),), bounds=lines, least=0)

@@ -8,6 +8,7 @@ from ops.alerting.catalogue import Source
 from ops.alerting.families.budgets import OF_CLASSES, OF_TIERS, P95_BUDGET_PERCENT
 from ops.alerting.families.burns import budget_percent
 from ops.alerting.links import runbook_url
+from ops.dashboarding.boards.bounds import ratios
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.stating import rollout_state
 from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
@@ -171,15 +172,13 @@ def _traffic(spec: Spec) -> Iterator[Panel]:
         stacked=True,
         least=0,
     )
-    errors = spec.alerting.thresholds.error_rate_percent
-    levels = ((errors.warning, YELLOW), (errors.critical, RED))
     yield Panel(
         "errors",
         "Error rate",
         f"Share of requests that failed, by tier. Promised: at most {spec.targets.error_rate_percent_max:g} %.",
         Unit.RATIO,
         (Query(missed("availability", "tier"), "{{tier}}"),),
-        bounds=tuple(Bound(level / 100, colour) for level, colour in levels if level is not None),
+        bounds=ratios(spec.alerting.thresholds.error_rate_percent),
         least=0,
     )
     yield Panel(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.dashboarding.model import RED, Bound, Panel, Query, Unit
+from ops.dashboarding.boards.bounds import ratios
+from ops.dashboarding.model import Panel, Query, Unit
 from ops.dashboarding.querying import rate, select, share, total
-
-FILES_FULL = 0.9
-"""Near the limit of open files nothing can be connected to any more."""
+from ops.spec.model import Spec
 
 
-def process_panels() -> Iterator[Panel]:
+def process_panels(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "process_memory",
         "Memory of processes",
@@ -37,7 +36,7 @@ def process_panels() -> Iterator[Panel]:
         "Share of the limit of open files, connections included.",
         Unit.RATIO,
         (Query(files, "{{job}} {{instance}}"),),
-        bounds=(Bound(FILES_FULL, RED),),
+        bounds=ratios(spec.alerting.thresholds.open_files_percent),
         least=0,
         width=6,
     )
