@@ -29,6 +29,9 @@ PROGRAMS = frozenset({"ops", "promtool", "amtool", "curl", "psql", "kubectl", "d
 """What a runbook may call: ours, Prometheus's, and what a Linux machine that runs the service has."""
 FILTERS = frozenset({"grep", "head", "tail", "sort", "python3"})
 """What may stand behind a pipe."""
+_FORGET = f"unset {' '.join((*STACK_VARIABLES, *LABEL_VARIABLES.values()))}\n"
+REFUSAL = _FORGET + "false\n"
+"""For ``eval``: no variable of an earlier alert stays, and it fails."""
 _VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)\}?")
 _JOINTS = frozenset({"|", "&&", ";"})
 
@@ -91,8 +94,8 @@ def filled(word: str, values: Mapping[str, str]) -> str:
 
 
 def exports(values: Mapping[str, str]) -> str:
-    """Lines for ``eval`` of any POSIX shell."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+    """Lines for ``eval`` of any POSIX shell. No variable of an earlier alert stays."""
+    return _FORGET + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def followed(labels: Iterable[str]) -> frozenset[str]:

@@ -31,11 +31,22 @@ def env(
     """Print `export` lines for the commands of an alert's runbook: eval "$(ops alerts env TierOutage)".
 
     Exit 1 if the alert does not fire, 2 if it fires more than once and --label does not say which, 4 if Prometheus
-    cannot be asked.
+    cannot be asked. Then `eval` fails too, and leaves no variable of an earlier alert behind.
     """
-    from ops.alerting.commands import exports, label_values
+    from ops.alerting.commands import REFUSAL, exports
 
-    wanted = _wanted(label or ())
+    try:
+        values = _values(name, label or (), prometheus, run_dir)
+    except CommandError:
+        print(REFUSAL, end="")
+        raise
+    print(exports(values), end="")
+
+
+def _values(name: str, label: Sequence[str], prometheus: str | None, run_dir: Path) -> dict[str, str]:
+    from ops.alerting.commands import label_values
+
+    wanted = _wanted(label)
     url = prometheus_of(prometheus, run_dir)
     labels, alertmanager = asyncio.run(_asked(url, name, wanted))
     values = {"PROMETHEUS": url.rstrip("/"), "RUN_DIR": str(run_dir.absolute())}
@@ -43,7 +54,7 @@ def env(
         values["ALERTMANAGER"] = alertmanager
     else:
         progress("$ALERTMANAGER is not set: Prometheus tells no Alertmanager")
-    print(exports({**values, **label_values(labels)}), end="")
+    return {**values, **label_values(labels)}
 
 
 async def _asked(url: str, name: str, wanted: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
