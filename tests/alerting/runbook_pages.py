@@ -70,6 +70,8 @@ def _check_ops(words: tuple[str, ...]) -> None:
         while True:
             context = command.make_context(name, rest, parent=parent)
             if not isinstance(command, TyperGroup):
+                if context.params.get("yes") is False:
+                    raise CommandFault(f"it asks, where the page is what was decided by: give it --yes: {words}")
                 return
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             if found is None or name is None:

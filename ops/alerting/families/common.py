@@ -37,9 +37,13 @@ PARTS = Step("Which parts run, and since when?", ("ops stack status --run-dir $R
 ROUTES = Step("Where do requests go?", ("ops route show --run-dir $RUN_DIR",))
 ANSWERED = Step("Users are answered, and in time.", ("ops probe --run-dir $RUN_DIR",))
 ROLLOUTS = Step("Is a release going out? It is the likeliest cause.", ("ops canary history --run-dir $RUN_DIR",))
+ENGINE_ANEW = Step(
+    "One engine alone is stuck: start it anew. Requests that it holds are lost.",
+    ("ops stack restart replica-$REPLICA --now --run-dir $RUN_DIR",),
+)
 ALL_STABLE = Step(
     "A release is going out and this began with it: send its tier to stable, whatever the controller does.",
-    ('ops route stable --now --tier production --reason "alert" --run-dir $RUN_DIR',),
+    ('ops route stable --now --tier production --reason "alert" --yes --run-dir $RUN_DIR',),
     undo=('ops canary resume --tier production --reason "over" --run-dir $RUN_DIR',),
 )
 FREEZE = Step(

@@ -30,11 +30,12 @@ STANDS_STILL = (
     "(rollout.lease_seconds) its workers return to stable by themselves."
 )
 ITS_LOG = logs("controller", "What does it say itself?")
+ITS_DATABASE = ask("Does PostgreSQL answer it? Nothing: no controller is there to tell.", "controller_database_up")
 START = restart("controller", "Start it again; it reads the records and goes on.")
 RESUME = Step(
     "A rollout that was suspended goes on when somebody says so.",
     ('ops canary resume --tier production --reason "the controller is back" --run-dir $RUN_DIR',),
-    undo=('ops canary rollback --tier production --reason "not now" --run-dir $RUN_DIR',),
+    undo=('ops canary rollback --tier production --reason "not now" --yes --run-dir $RUN_DIR',),
 )
 AT_WORK = ask("It is at work.", "time() - controller_last_tick_timestamp_seconds")
 
@@ -53,7 +54,7 @@ def _leaders(spec: Spec) -> Iterator[Alert]:
         Runbook(
             "No controller carries rollouts out: none runs, none reaches PostgreSQL, or none got its lock.",
             STANDS_STILL,
-            (PARTS, ITS_LOG, ask("Does PostgreSQL answer?", "controller_database_up"), ROUTES),
+            (PARTS, ITS_LOG, ITS_DATABASE, ROUTES),
             (START, RESUME),
             (ask("One leads.", "controller_leader"), AT_WORK),
         ),
@@ -145,7 +146,7 @@ def _routes(spec: Spec) -> Iterator[Alert]:
     begin = Step(
         "Start the release anew when the cause is known. The way back of that is its rollback.",
         ("ops canary status --tier $TIER --run-dir $RUN_DIR",),
-        undo=('ops canary rollback --tier $TIER --reason "not now" --run-dir $RUN_DIR',),
+        undo=('ops canary rollback --tier $TIER --reason "not now" --yes --run-dir $RUN_DIR',),
     )
     for state, name, kind, texts, runbook in (
         ("lease_expired", "RouteLeaseExpired", CONTROL,

@@ -12,6 +12,7 @@ from ops.alerting.catalogue import Source, present
 from ops.alerting.families.common import (
     ANSWERED,
     DEGRADED,
+    ENGINE_ANEW,
     DOWN,
     MONITORING,
     PARTS,
@@ -89,7 +90,7 @@ def _engines(spec: Spec) -> Iterator[Alert]:
             impact="Requests go to the tier's other engines. If it was the last one, see NoEngine.",
             diagnosis=(PARTS, ask("Which others are down?", 'up{job="engine"} == 0'), ROUTES,
                        Step("What did it say?", ("ops stack logs --run-dir $RUN_DIR --lines 20",))),
-            mitigation=(AGAIN, NETWORK),
+            mitigation=(ENGINE_ANEW, NETWORK),
             verification=(ask("It is up.", 'up{job="engine"}'), ANSWERED),
         ),
         level_cases(_beside("engine", "node"), 0, 1, gone, ({"job": "engine", "instance": ONE},)),

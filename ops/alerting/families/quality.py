@@ -18,7 +18,7 @@ ASKED = 'gateway_objective_requests_total{objective="availability"}'
 STORY = Step("When did it begin? Compare with the rollouts.", ("ops canary history --tier $TIER --run-dir $RUN_DIR",))
 BACK = Step(
     "It began with a release: take that back. The way back is to let it go out again.",
-    ('ops canary rollback --tier $TIER --reason "model quality" --run-dir $RUN_DIR',),
+    ('ops canary rollback --tier $TIER --reason "model quality" --yes --run-dir $RUN_DIR',),
     undo=("ops canary history --tier $TIER --run-dir $RUN_DIR",),
 )
 TRAFFIC = Step(

@@ -34,7 +34,7 @@ RESUME = Step(
 )
 BACK = Step(
     "It should not go on: send the tier back to stable. The way back is to start the release again.",
-    ('ops canary rollback --tier $TIER --reason "looked at" --run-dir $RUN_DIR',),
+    ('ops canary rollback --tier $TIER --reason "looked at" --yes --run-dir $RUN_DIR',),
     undo=("ops canary history --tier $TIER --run-dir $RUN_DIR",),
 )
 WAITING = "paused|suspended"
@@ -111,7 +111,7 @@ def _ended(spec: Spec) -> Iterator[Alert]:
                 (STORY, JOURNAL),
                 (NOTHING, Step(
                     "If it was wrong, within the rollback window:",
-                    ('ops canary rollback --tier $TIER --reason "wrong" --run-dir $RUN_DIR',),
+                    ('ops canary rollback --tier $TIER --reason "wrong" --yes --run-dir $RUN_DIR',),
                     undo=("ops canary history --tier $TIER --run-dir $RUN_DIR",),
                 )) if outcome == "promoted" else (NOTHING,),
                 (STATUS, ANSWERED),
