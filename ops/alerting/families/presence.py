@@ -12,8 +12,8 @@ from ops.alerting.catalogue import Source, present
 from ops.alerting.families.common import (
     ANSWERED,
     DEGRADED,
-    ENGINE_ANEW,
     DOWN,
+    ENGINE_ANEW,
     MONITORING,
     PARTS,
     ROUTES,
