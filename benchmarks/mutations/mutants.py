@@ -110,6 +110,8 @@ def seconds(text: str) -> float:
 def _matcher(tokens: tuple[Token, ...], at: int) -> Iterator[tuple[str, str]]:
     """``tokens[at]`` is a matcher's value: another one, one alternative less, no matcher at all."""
     value, written = tokens[at].text.strip('"'), "".join(token.text for token in tokens[at - 2 : at + 1])
+    opening = next(i for i in range(at, -1, -1) if tokens[i].text == "{")
+    written = f"{tokens[opening - 1].text}{{{written}}}" if opening else written
     yield f"{written}: another value", _with(tokens, at, f'"{value}-other"')
     parts = value.split("|")
     if len(parts) > 1:

@@ -8,7 +8,7 @@ from ops.alerting.families.burns import budget_percent
 from ops.alerting.families.objective_cases import INSTANCES, selector, values
 from ops.alerting.families.objective_steps import FAILURES, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Case, Panel, Recording, Runbook, Series, Severity, Step
-from ops.alerting.windows import INCREMENT_SECONDS, misses, recorded, share
+from ops.alerting.windows import INCREMENT_SECONDS, recorded, share
 from ops.spec.model import Spec
 
 P95_BUDGET_PERCENT = 5
@@ -39,7 +39,7 @@ def budget_recordings(spec: Spec) -> tuple[Recording, ...]:
 
 def budget_alerts(spec: Spec) -> tuple[Alert, ...]:
     window, floor = window_seconds(spec), spec.alerting.objectives.budget.bad_events_min
-    of_tiers = f"{misses('availability', window, 'tier, objective')} >= {floor}"
+    of_tiers = f"sum by (tier, objective) ({recorded('misses', window)}) >= {floor}"
     of_classes = f"{recorded('misses', window)} >= {floor}"
     return (
         _nearly_spent(
@@ -137,7 +137,7 @@ def _cases(spec: Spec, objective: str, budget: float, labels: Mapping[str, str])
         return Case(name, _inputs(objective, phases), fires, silent, (labels,), INCREMENT_SECONDS, every)
 
     burst = window * budget * (spent + 100) / 200 / 100 / BURST_DAYS
-    floor = rules.bad_events_min
+    floor, near = rules.bad_events_min, rules.remaining_percent_min / 20
     return (
         case(
             f"nearly all of the budget goes in {BURST_DAYS} days, and comes back as they leave the window",
@@ -148,13 +148,13 @@ def _cases(spec: Spec, objective: str, budget: float, labels: Mapping[str, str])
             fires=(window * 1440,),
             silent=((window + 0.75) * 1440,),
         ),
-        case(f"{spent + 1:g} % are used", steady(budget * (spent + 1) / 100), fires=(2880,)),
-        case(f"{spent - 1:g} % are used", steady(budget * (spent - 1) / 100), silent=(1440, 2880)),
+        case(f"{spent + near:g} % are used", steady(budget * (spent + near) / 100), fires=(2880,)),
+        case(f"{spent - near:g} % are used", steady(budget * (spent - near) / 100), silent=(1440, 2880)),
         case(
-            f"all of few requests miss, the {floor}th last",
-            ((floor, 1, 1), (10, 0, 0)),
+            f"all of few requests miss, the {floor}th last, and then none of many",
+            ((floor, 1, 1), (10, 1_000_000, 0)),
             fires=(floor * INCREMENT_SECONDS / 60,),
-            silent=((floor - 1) * INCREMENT_SECONDS / 60,),
+            silent=((floor - 1) * INCREMENT_SECONDS / 60, (floor + 1) * INCREMENT_SECONDS / 60),
             every=INCREMENT_SECONDS,
         ),
     )
