@@ -40,8 +40,8 @@ class Firing:
 
 def with_runs(rules: str) -> str:
     """The same rules for many services at once, which the label ``run`` tells apart: each rule that sums keeps it."""
-    changed = rules.replace(" by (", " by (run, ").replace("unless on ()", "unless on (run)")
-    changed = changed.replace("sum(max_over_time(up", "sum by (run) (max_over_time(up")
+    changed = rules.replace("sum(max_over_time(up", "sum by () (max_over_time(up").replace(" on () ", " on (run) ")
+    changed = changed.replace(" by (", " by (run, ").replace("(run, )", "(run)")
     return re.sub(r"runbook_url: .*|dashboard_url: .*", lambda found: found[0].split(":")[0] + ": none", changed)
 
 

@@ -113,6 +113,11 @@ def over(objective: str, percent: float, seconds: float, by: str) -> str:
     return f"{share(objective, seconds, by)} > {percent / 100:.10g}"
 
 
+def kept_firing(long_seconds: float, keep_firing_seconds: float) -> float:
+    """Rules on long windows neither come and go nor are evaluated often enough for it."""
+    return keep_firing_seconds if direct(long_seconds) else 0
+
+
 def over_both(objective: str, percent: float, windows: tuple[float, float], floor: int, by: str) -> str:
     """True where that holds over the long and the short window, with at least ``floor`` misses in the long one."""
     long, short = windows

@@ -154,7 +154,7 @@ def _cases(spec: Spec, objective: str, budget: float, labels: Mapping[str, str])
             f"all of few requests miss, the {floor}th last, and then none of many",
             ((floor, 1, 1), (10, 1_000_000, 0)),
             fires=(floor * INCREMENT_SECONDS / 60,),
-            silent=((floor - 1) * INCREMENT_SECONDS / 60, (floor + 1) * INCREMENT_SECONDS / 60),
+            silent=((floor - 1) * INCREMENT_SECONDS / 60, (floor + 2) * INCREMENT_SECONDS / 60),
             every=INCREMENT_SECONDS,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ops.alerting.families.objective_cases import Bound, cases
 from ops.alerting.families.objective_steps import ANSWERED, ENGINES, FAILURES, MITIGATION, ROLLOUT, ROUTES
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
-from ops.alerting.windows import duration, over_both
+from ops.alerting.windows import duration, kept_firing, over_both
 from ops.spec.alerting import Burn, Windows
 from ops.spec.model import Spec
 
@@ -73,7 +73,7 @@ def _failing(
     panel: Panel,
 ) -> Alert:
     long, short, floor = windows.long_seconds, windows.short_seconds, windows.bad_events_min
-    keep = spec.alerting.objectives.keep_firing_seconds
+    keep = kept_firing(long, spec.alerting.objectives.keep_firing_seconds)
     return Alert(
         name=name,
         severity=severity,

@@ -14,6 +14,9 @@ INSTANCES = ("10.0.0.1:9001", "10.0.0.2:9001")
 """Each worker counts half of the requests."""
 REQUESTS = 100_000
 """Of a worker between two samples: so many that every share is a whole number of them."""
+NEAR = 0.05
+"""How far from its bound a case stands, as a share of it: half of the smallest change that must be found."""
+DILUTION = 1000
 EVALUATIONS = 8
 """Enough for a share that does not change."""
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
@@ -67,7 +70,8 @@ class Bound:
 
 
 def cases(bound: Bound) -> tuple[Case, ...]:
-    return (_comes_and_goes(replace(bound, sparse=True)), *_thresholds(bound), _floor(bound))
+    coarse = replace(bound, sparse=True)
+    return (_comes_and_goes(coarse), *_thresholds(coarse), _floor(bound))
 
 
 def _comes_and_goes(bound: Bound) -> Case:
@@ -93,19 +97,48 @@ def _comes_and_goes(bound: Bound) -> Case:
     )
 
 
-def _thresholds(bound: Bound) -> tuple[Case, Case]:
-    """The share is the same from the start, so that a few evaluations are enough."""
-    at = EVALUATIONS * bound.step_minutes
-    samples = _samples(bound, at * 60)
+def _thresholds(bound: Bound) -> Iterator[Case]:
+    """A share a little over, then a little under the bound: in one window while it is far over it in the other. What is
+    to stay silent would not, if the misses of other objectives were counted."""
+    made = (_in_the_short, _in_the_long) if bound.short_seconds < bound.long_seconds else (_in_both,)
+    for phases in made:
+        where = phases.__name__.removeprefix("_").replace("_", " ")
+        for factor, word in ((1 + NEAR, "over"), (1 - NEAR, "under")):
+            parts, seconds = phases(bound, factor)
+            at = (_at(bound, seconds / 60),)
+            name = f"a little {word} {bound.percent:.4g} % {where}"
+            if factor > 1:
+                yield _case(bound, name, parts, fires=at, others=Others.HELD)
+            else:
+                yield _case(bound, name, parts, silent=at, others=Others.MISSED)
 
-    def steady(name: str, factor: float) -> tuple[str, tuple[Phase, ...]]:
-        percent = bound.percent * factor
-        return f"{percent:.4g} % miss, {name}", (Phase(samples, REQUESTS, round(REQUESTS * percent / 100)),)
 
-    return (
-        _case(bound, *steady("a little more than the bound", 1.05), fires=(at,)),
-        _case(bound, *steady("a little less than the bound", 0.95), silent=(at,)),
-    )
+def _in_both(bound: Bound, factor: float) -> tuple[tuple[Phase, ...], float]:
+    seconds = EVALUATIONS * bound.step_minutes * 60
+    return (_phase(bound, seconds, bound.percent * factor),), seconds
+
+
+def _in_the_long(bound: Bound, factor: float) -> tuple[tuple[Phase, ...], float]:
+    """Twice the bound for a short window, before that so little that the long one comes to what it should."""
+    long, short = bound.long_seconds, bound.short_seconds
+    high = min(100.0, 2 * bound.percent)
+    low = (factor * bound.percent * long - high * short) / (long - short)
+    return (_phase(bound, long - short, low), _phase(bound, short, high)), long
+
+
+def _in_the_short(bound: Bound, factor: float) -> tuple[tuple[Phase, ...], float]:
+    """All of some requests miss while very many before them dilute the long window; when those have left it, the short
+    window's share is what it should be. Else it would have fired before, and be kept firing."""
+    long, step = bound.long_seconds, bound.step_minutes * 60
+    burst = max(2 * step, round(long / 5 / step) * step)
+    diluting = Phase(_samples(bound, 2 * step), DILUTION * REQUESTS, 0)
+    after = long - burst / 2
+    parts = (diluting, _phase(bound, burst, 100), _phase(bound, after, bound.percent * factor))
+    return parts, 2 * step + burst + _at(bound, after / 60) * 60
+
+
+def _phase(bound: Bound, seconds: float, percent: float) -> Phase:
+    return Phase(_samples(bound, seconds), REQUESTS, round(REQUESTS * percent / 100))
 
 
 def _floor(bound: Bound) -> Case:

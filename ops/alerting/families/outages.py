@@ -29,7 +29,7 @@ def service_outage(spec: Spec) -> Alert:
         name="ServiceOutage",
         severity=Severity.CRITICAL,
         category="service-downtime",
-        expression=f'{_most_miss(spec, "job")} unless on () {_answered(spec)}'
+        expression=f'{_most_miss(spec, "")} unless on () {_answered(spec)}'
         f' or sum(max_over_time(up{{job="gateway"}}[{down}])) == 0',
         keep_firing_seconds=spec.alerting.objectives.keep_firing_seconds,
         summary="The service answers hardly any request in time",
@@ -94,7 +94,6 @@ def tier_outage(spec: Spec) -> Alert:
 
 
 def _most_miss(spec: Spec, by: str) -> str:
-    """``job`` is a label that the recordings do not have: all are summed."""
     outage = spec.alerting.objectives.outage
     found = f"{over(OBJECTIVE, outage.bad_percent, outage.window_seconds, by)}"
     return f"{found} and {misses(OBJECTIVE, outage.window_seconds, by)} >= {outage.bad_events_min}"

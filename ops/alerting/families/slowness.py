@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ops.alerting.families.objective_cases import Bound, cases
 from ops.alerting.families.objective_steps import ANSWERED, FAILURES, MITIGATION, REPLICAS, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
-from ops.alerting.windows import duration, over_both
+from ops.alerting.windows import duration, kept_firing, over_both
 from ops.spec.alerting import Share
 from ops.spec.model import Spec
 
@@ -60,7 +60,7 @@ def missed_targets(spec: Spec, row: Share, *, goodput: bool) -> tuple[Alert, ...
 def _missed(spec: Spec, row: Share, target: Target) -> Alert:
     severity = Severity(row.severity)
     long, short, floor = row.long_seconds, row.short_seconds, row.bad_events_min
-    keep = spec.alerting.objectives.keep_firing_seconds
+    keep = kept_firing(long, spec.alerting.objectives.keep_firing_seconds)
     labels = {"tier": "production", "task_class": "query"}
     over_long, over_short = duration(long), duration(short)
     return Alert(
