@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alerts", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help=f"parts to run, of {','.join(PARTS)} (default all)")
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="whose rules (default %(default)s)")
+    parser.add_argument("--quiet-rates", default=",".join(map(str, RATES)), help="a minute (default %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-alerts.json"), help="the JSON result")
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     result |= {"schema": SCHEMA, "seed": given.seed}
     for part in wanted:
         for contender in given.contenders.split(","):
-            result.setdefault(part, {})[contender] = PARTS[part](contender, given.seed, given.processes)
+            rates = tuple(int(rate) for rate in given.quiet_rates.split(","))
+            result.setdefault(part, {})[contender] = PARTS[part](Asked(contender, given.seed, given.processes, rates))
             given.output.parent.mkdir(parents=True, exist_ok=True)
             given.output.write_text(json.dumps(result, indent=1) + "\n")
     print(tables(result))
@@ -49,23 +51,31 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(missed))
 
 
-def _incidents(contender: str, seed: int, processes: int) -> list[dict[str, Any]]:
-    return [asdict(one) for one in replay_all(incidents(seed), contender, processes)]
+@dataclass(frozen=True)
+class Asked:
+    contender: str
+    seed: int
+    processes: int
+    rates: tuple[int, ...]
 
 
-def _steps(contender: str, seed: int, processes: int) -> list[dict[str, Any]]:
-    return [asdict(one) for one in replay_all(long_steps(seed), contender, processes)]
+def _incidents(asked: Asked) -> list[dict[str, Any]]:
+    return [asdict(one) for one in replay_all(incidents(asked.seed), asked.contender, asked.processes)]
 
 
-def _quiet(contender: str, seed: int, processes: int) -> list[dict[str, Any]]:
-    days = QUIET_DAYS if contender == "ours" else PEERS_QUIET_DAYS
-    tasks = [QuietTask(contender, rate, days, seed + i) for i, rate in enumerate(RATES)]
-    return [asdict(one) for one in quiet_days(tasks, processes)]
+def _steps(asked: Asked) -> list[dict[str, Any]]:
+    return [asdict(one) for one in replay_all(long_steps(asked.seed), asked.contender, asked.processes)]
 
 
-def _rendering(contender: str, _seed: int, _processes: int) -> list[float]:
+def _quiet(asked: Asked) -> list[dict[str, Any]]:
+    days = QUIET_DAYS if asked.contender == "ours" else PEERS_QUIET_DAYS
+    tasks = [QuietTask(asked.contender, rate, days, asked.seed + rate) for rate in asked.rates]
+    return [asdict(one) for one in quiet_days(tasks, asked.processes)]
+
+
+def _rendering(asked: Asked) -> list[float]:
     """CPU seconds for all that follows from the spec for alerts and dashboards, the reading of it included."""
-    if contender != "ours":
+    if asked.contender != "ours":
         return []
     found = []
     for _ in range(RENDERINGS):
@@ -77,7 +87,7 @@ def _rendering(contender: str, _seed: int, _processes: int) -> list[float]:
     return found
 
 
-PARTS: dict[str, Callable[[str, int, int], list[Any]]] = {
+PARTS: dict[str, Callable[[Asked], list[Any]]] = {
     "rendering": _rendering,
     "incidents": _incidents,
     "steps": _steps,
