@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ops.alerting.cases import Values, count_cases, counter, gauge, level_cases, near
+from ops.alerting.cases import Timing, Values, count_cases, counter, gauge, level_cases, near
 from ops.alerting.families.common import (
     ANSWERED,
     CONTROL,
@@ -42,7 +42,7 @@ NOTHING = Step("Nothing has to be done: it tells what happened.")
 
 
 def groups(spec: Spec) -> tuple[Group, ...]:
-    made = (*_stuck(spec), *_ended(spec), *_in_force(spec))
+    made = (*_stuck(spec), *_unprobed(spec), *_ended(spec), *_in_force(spec))
     return (Group("rollouts", spec.alerting.evaluation_seconds, alerts=made),)
 
 
@@ -88,6 +88,26 @@ def _stuck(spec: Spec) -> Iterator[Alert]:
             (STATUS, ANSWERED),
         ),
         level_cases(_verdict, 1, 0, at_once, ({**TIER, "judgement": "damage"},)),
+    )  # fmt: skip
+
+
+def _unprobed(spec: Spec) -> Iterator[Alert]:
+    quality, at_once = spec.rollout.quality, timing(spec)
+    # A probe may take its longest time and the next one fail; of two that fail nothing is known any more.
+    bound = 2 * (quality.probe_every_seconds + quality.probe_seconds_max)
+    metric = "rollout_quality_probed_timestamp_seconds"
+    yield alert(
+        "CanaryUnprobed", CONTROL, f"time() - min by (tier) ({metric}) > {bound:.10g}", at_once,
+        ("rollouts", "rollout_state"),
+        ("The quality of {{ $labels.tier }}'s canary is not probed", f"Not for {bound:g} s."),
+        Runbook(
+            "A replica of the canary has not been probed for longer than two probes take.",
+            "The rollout waits where a judgement is critical; wrong answers would not be seen.",
+            (STATUS, logs("controller", "Why do probes fail?"), ask("Is there a queue?", "vllm:num_requests_waiting")),
+            (RESUME, BACK),
+            (ask("It is probed.", f"time() - {metric}"), STATUS),
+        ),
+        level_cases(_probed(at_once), *near(bound), at_once, (TIER,)),
     )  # fmt: skip
 
 
@@ -170,6 +190,16 @@ def _verdict(values: Values) -> tuple[Series, ...]:
     return tuple(
         gauge(f'rollout_quality_verdict{{{CONTROLLER},judgement="damage",outcome="{name}"}}', v) for name, v in rows
     )
+
+
+def _probed(pace: Timing) -> Callable[[Values], tuple[Series, ...]]:
+    """Probes of these ages."""
+
+    def inputs(values: Values) -> tuple[Series, ...]:
+        times = [None if age is None else k * pace.step_seconds - age for k, age in enumerate(values)]
+        return (gauge(f"rollout_quality_probed_timestamp_seconds{{{CONTROLLER}}}", times),)
+
+    return inputs
 
 
 def _endings(outcome: str) -> Callable[[Sequence[float]], tuple[Series, ...]]:

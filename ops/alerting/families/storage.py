@@ -57,6 +57,21 @@ def storage(spec: Spec) -> Iterator[Alert]:
             ),
             level_cases(_filled("files_free", "files"), *near(percent, 100), held, (_labels("ext4"),)),
         )  # fmt: skip
+    fixed = f"max by (instance, mountpoint) (node_filesystem_readonly{{{REAL}}})"
+    yield alert(
+        "StorageReadOnly", PRESSED, f"{fixed} == 1", held, ("infrastructure", "disk"),
+        (where + "can only be read", "The kernel mounted it so, most often after a fault of the disk."),
+        Runbook(
+            "A file system takes no writes: it was mounted so, or the kernel found its disk faulty.",
+            impact,
+            (Step("On that machine: how is it mounted?", ('df -h "$MOUNTPOINT"',)), PARTS),
+            (Step("Move what writes there to another machine, then check the disk. The way back: move it here again."),
+             Step("If it is meant to be so, the exporter can leave it out: "
+                  "--collector.filesystem.mount-points-exclude.")),
+            (ask("It takes writes.", fixed), PARTS),
+        ),
+        level_cases(_readonly, 1, 0, held, ({"instance": PLACE["instance"], "mountpoint": PLACE["mountpoint"]},)),
+    )  # fmt: skip
     ahead, window = spec.alerting.timing.forecast_seconds, spec.alerting.timing.forecast_window_seconds
     available = f"node_filesystem_avail_bytes{{{REAL}}}"
     yield alert(
@@ -96,6 +111,12 @@ def _filled(left: str, total: str) -> Callable[[Values], tuple[Series, ...]]:
         )
 
     return inputs
+
+
+def _readonly(values: Values) -> tuple[Series, ...]:
+    always = [1.0] * len(values)
+    others = (gauge(_series("readonly", fstype).replace("/var", f"/{fstype}"), always) for fstype in NOT_REAL)
+    return (gauge(_series("readonly", "ext4"), values), *others)
 
 
 def _forecast_cases(window_seconds: float, ahead_seconds: float, pace: Timing) -> tuple[Case, ...]:
