@@ -84,6 +84,7 @@ def fast_spec(path: Path, webhook: str) -> Path:
     events["slow"] |= {"margin": 1.5, "harm": 6}
     events["slow_first_token"]["role"] = events["slow_tokens"]["role"] = "watched"
     rollout["quality"] |= {"record_seconds_max": 60, "probe_every_seconds": 2, "answer_tokens": 16}
+    spec["alerting"]["evaluation_seconds"] = 2
     spec["notifications"]["webhooks"] = [{"name": "receiver", "url": webhook}]
     path.write_text(yaml.safe_dump(spec, sort_keys=False))
     return path
