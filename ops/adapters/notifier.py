@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 import structlog
 
+from ops.adapters.annotations import RECEIVER, Annotations
 from ops.adapters.webhooks import WebhookError, deliver
 from ops.rollout.clocks import read_clocks
 from ops.rollout.controlling import Controller
@@ -29,7 +30,11 @@ Clocks = Callable[[], tuple[float, Clock]]
 
 
 async def notify(
-    controller: Controller, session: aiohttp.ClientSession, urls: Mapping[str, str], clocks: Clocks = read_clocks
+    controller: Controller,
+    session: aiohttp.ClientSession,
+    urls: Mapping[str, str],
+    clocks: Clocks = read_clocks,
+    annotations: Annotations | None = None,
 ) -> None:
     """Until cancelled. ``urls`` by webhook name. Works only while the controller leads, so that one alone calls."""
     database = controller.around.database
@@ -37,7 +42,7 @@ async def notify(
         try:
             if controller.leadership is not None:
                 for delivery in await due_deliveries(database, *clocks(), _BATCH):
-                    await _try(controller, session, urls, delivery, clocks)
+                    await _try(controller, session, urls, delivery, clocks, annotations)
         except StoreError as e:
             log.warning("no_database", reason=str(e))
         await asyncio.sleep(_POLL_SECONDS)
@@ -49,10 +54,11 @@ async def _try(
     urls: Mapping[str, str],
     delivery: Delivery,
     clocks: Clocks,
+    annotations: Annotations | None,
 ) -> None:
     database, line = controller.around.database, delivery.line
-    url = urls.get(delivery.webhook)
-    if url is None:
+    url, in_grafana = urls.get(delivery.webhook), delivery.webhook == RECEIVER
+    if url is None and not (in_grafana and annotations):
         await delivery_failed(database, delivery, "the spec has no such webhook any more", None, *clocks())
         return
     payload = {
@@ -67,7 +73,10 @@ async def _try(
         "reason": line.entry.reason,
     }
     try:
-        await deliver(session, url, payload, f"{line.seq}-{delivery.webhook}")
+        if url is not None:
+            await deliver(session, url, payload, f"{line.seq}-{delivery.webhook}")
+        elif annotations is not None:
+            await annotations.deliver(session, line)
     except WebhookError as e:
         attempts = delivery.attempts + 1
         now, clock = clocks()

@@ -65,6 +65,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
     import aiohttp
     from aiohttp import web
 
+    from ops.adapters.annotations import RECEIVER, TokenError, annotations_of
     from ops.adapters.controller_api import controller_app
     from ops.adapters.gateway_admin import GatewayAdmin, WorkerAddress
     from ops.adapters.notifier import notify
@@ -79,6 +80,11 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
     from ops.store.database import Database
 
     spec = load_spec(Path(stack.spec_path))
+    urls = {webhook.name: webhook.url for webhook in spec.notifications.webhooks}
+    try:
+        annotations = annotations_of(spec)
+    except TokenError as e:
+        raise CommandError(str(e)) from e
     address = urlsplit(stack.controller_url)
     listen_port = port or address.port or 0
     database_url = stack.database_url_with(secrets.database_password)
@@ -97,7 +103,7 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
             ),
             checker=artefacts,
             tiers=tuple(spec.tiers),
-            webhooks=tuple(webhook.name for webhook in spec.notifications.webhooks),
+            webhooks=(*urls, *((RECEIVER,) if annotations else ())),
             counters=counters,
             recording={name: RecordingPlan(tier.model, quality_plan(spec)) for name, tier in spec.tiers.items()},
         )
@@ -110,10 +116,9 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
         try:
             await _listen(runner, address.hostname or "127.0.0.1", listen_port)
             async with asyncio.TaskGroup() as group:
-                urls = {webhook.name: webhook.url for webhook in spec.notifications.webhooks}
                 loops = (
                     controller.run(),
-                    notify(controller, session, urls),
+                    notify(controller, session, urls, annotations=annotations),
                     retain(controller, spec.retention.journal_days),
                 )
                 tasks = [group.create_task(loop) for loop in loops]

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models import dashboard as of_dashboard
 from ops.alerting.catalogue import Source
 from ops.alerting.links import runbook_url
 from ops.alerting.model import Alert
+from ops.dashboarding.annotating import annotation_tags
 from ops.dashboarding.drawing import DATA_SOURCE, drawn
 from ops.dashboarding.links import uid
 from ops.dashboarding.model import Dashboard, Panel, Variable
@@ -28,6 +29,7 @@ COLUMNS = 24
 """Of Grafana's grid."""
 REFRESH = "30s"
 ANNOTATION_STEP = "60s"
+ANNOTATIONS_MAX = 200
 INTERVALS_ONLY = ("auto", "auto_min", "auto_count")
 """What the library writes for every variable, and Grafana's schema has for intervals alone."""
 
@@ -59,6 +61,8 @@ def rendered(board: Dashboard, spec: Spec, alerts: Iterable[Alert]) -> dict[str,
     _place(made, board, spec, list(alerts))
     content: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     _tidy(content)
+    if spec.notifications.grafana is not None:
+        content["annotations"]["list"].append(_told(service))
     return {"description": content.pop("description"), **content}
 
 
@@ -69,6 +73,19 @@ def _tidy(content: dict[str, Any]) -> None:
             variable.pop(key, None)
     for panel in content["panels"]:
         panel.get("options", {}).pop("footer", None)
+
+
+def _told(service: str) -> dict[str, Any]:
+    """Each step of a rollout, as the controller tells Grafana. The library knows no such annotations."""
+    tags = {"type": "tags", "tags": list(annotation_tags(service)), "matchAny": False, "limit": ANNOTATIONS_MAX}
+    grafana = {"type": "grafana", "uid": "-- Grafana --"}
+    return {
+        "name": "Rollouts step by step",
+        "enable": True,
+        "iconColor": "yellow",
+        "datasource": grafana,
+        "target": tags,
+    }
 
 
 def text(content: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from ops.spec.base import ENTRIES_MAX, Amount, Count, Name, Part, Percent, Seconds, Text
-from ops.spec.receiving import AlertRoute, Heartbeat, Links, Maintenance, Receivers, Severity
+from ops.spec.receiving import AlertRoute, Heartbeat, Links, Maintenance, Receivers, SecretFile, Severity
 from ops.spec.web import WebAddress
 
 Names = Annotated[tuple[Name, ...], Field(max_length=ENTRIES_MAX)]
@@ -203,5 +203,13 @@ class Webhook(Part):
     """Gets each transition of a rollout as a POST. Often a secret: no message and no table shows more than its host."""
 
 
+class GrafanaAnnotations(Part):
+    """Each transition of a rollout as an annotation in the Grafana of ``alerting.links``."""
+
+    token_file: SecretFile
+    """Holds the token of a service account that may write annotations."""
+
+
 class Notifications(Part):
     webhooks: Annotated[tuple[Webhook, ...], Field(max_length=ENTRIES_MAX)] = ()
+    grafana: GrafanaAnnotations | None = None

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from ops.adapters import notifier
+from ops.adapters.annotations import RECEIVER, Annotations
 from ops.rollout.clocks import read_clocks
 from ops.rollout.record import Clock
 
@@ -124,3 +125,38 @@ def _given_up(database_url: str) -> dict[str, str]:
             "SELECT webhook, error FROM deliveries WHERE done_at IS NOT NULL AND error <> ''"
         ).fetchall()
     return dict(rows)
+
+
+async def test_a_transition_is_drawn_into_grafana(start_service: Any, served: Any, until: Any, tmp_path: Path) -> None:
+    told: list[tuple[str | None, dict[str, Any]]] = []
+
+    async def annotate(request: web.Request) -> web.Response:
+        told.append((request.headers.get("authorization"), await request.json()))
+        if len(told) == 1:
+            raise web.HTTPServiceUnavailable
+        return web.json_response({"message": "Annotation added", "id": 1})
+
+    app = web.Application()
+    app.add_routes([web.post("/grafana/api/annotations", annotate)])
+    async with served(app) as url:
+        grafana = Annotations(f"{url}/grafana/", "gratefulgpt", "glsa_secret")
+        service = await start_service(webhooks={RECEIVER: ""})
+        await service.leads()
+        task = asyncio.create_task(
+            notifier.notify(service.controller, service.session, {}, annotations=grafana)
+        )
+        try:
+            await service.register("v1", tmp_path / "v1")
+            started = (await service.call("POST", "/v1/rollouts", {"release": "v1"}))[1]
+            await until(lambda: len(told) == 2, lambda: f"told: {told}")
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=30)
+    (first, second) = told
+    assert first == second
+    token, content = first
+    assert token == "Bearer glsa_secret"
+    assert content["tags"] == ["gratefulgpt", "rollout", "production", "preparing"]
+    assert started["id"] in content["text"]
+    assert content["time"] > 1_000_000_000_000
+    assert "glsa_secret" not in repr(grafana)

@@ -10,11 +10,12 @@ import pytest
 from ops.alerting import rules
 from ops.alerting.queries import QueryError
 from ops.dashboarding import checking
-from ops.dashboarding.files import files
+from ops.dashboarding.files import files, rendered_boards
 from ops.dashboarding.links import PANEL_IDS, panel_id, panel_link, uid
 from ops.dashboarding.model import Query
 from ops.dashboarding.querying import rate, select
 from ops.dashboarding.registry import dashboards, panels
+from ops.spec.alerting import GrafanaAnnotations
 from ops.spec.model import Spec
 
 RENDER_SECONDS_MAX = 1.0
@@ -93,3 +94,13 @@ def test_panels_of_an_exporter_that_the_spec_does_not_name_are_left_out(spec: Sp
     left_out = set(panels(spec)) - set(panels(without))
     assert left_out
     assert {key.split("_")[0] for _, key in left_out} == {"gpu", "postgres"}
+
+
+def test_steps_of_rollouts_are_asked_of_grafana_where_the_controller_tells_it(spec: Spec) -> None:
+    told = spec.notifications.model_copy(update={"grafana": GrafanaAnnotations(token_file="grafana-token")})
+    asked = rendered_boards(spec.model_copy(update={"notifications": told}))["rollouts"]["annotations"]
+    silent = rendered_boards(spec)["rollouts"]["annotations"]
+    assert isinstance(asked, dict)
+    assert isinstance(silent, dict)
+    (more,) = [one for one in asked["list"] if one not in silent["list"]]
+    assert more["target"]["tags"] == ["gratefulgpt", "rollout"]
