@@ -15,7 +15,7 @@ from ops.dashboarding.links import PANEL_IDS, panel_id, panel_link, uid
 from ops.dashboarding.model import Query
 from ops.dashboarding.querying import rate, select
 from ops.dashboarding.registry import dashboards, panels
-from ops.spec.alerting import GrafanaAnnotations
+from ops.spec.alerting import GrafanaAnnotations, Thresholds
 from ops.spec.model import Spec
 
 RENDER_SECONDS_MAX = 1.0
@@ -104,3 +104,32 @@ def test_steps_of_rollouts_are_asked_of_grafana_where_the_controller_tells_it(sp
     assert isinstance(silent, dict)
     (more,) = [one for one in asked["list"] if one not in silent["list"]]
     assert more["target"]["tags"] == ["gratefulgpt", "rollout"]
+
+
+NOT_DRAWN = {
+    "preemptions": "a number in a window; the panel shows them per second",
+    "engine_rejections": "the same",
+    "database_deadlocks": "the same",
+    "refused_percent": "a share; the panel shows which limits refuse how many per second",
+    "tick_failure_percent": "a share; the panel shows passes and failures per second",
+    "notification_failure_percent": "the same",
+    "engines_lost_percent": "a share; the panel shows how many are up and how many there are",
+    "traffic_times": "against the day before, which the panel shows if the time chosen is long enough",
+    "milestone_percent": "the panels draw the target itself",
+}
+"""Thresholds of alerts that are no line on their panel, and why."""
+
+
+@pytest.mark.parametrize("name", [name for name in Thresholds.model_fields if name not in NOT_DRAWN])
+def test_each_threshold_of_the_spec_is_a_line_on_a_panel(spec: Spec, name: str) -> None:
+    levels = getattr(spec.alerting.thresholds, name)
+    level = next(key for key in ("warning", "critical") if getattr(levels, key) is not None)
+    moved = levels.model_copy(update={level: getattr(levels, level) * 0.9})
+    thresholds = spec.alerting.thresholds.model_copy(update={name: moved})
+    alerting = spec.alerting.model_copy(update={"thresholds": thresholds})
+    before, after = panels(spec), panels(spec.model_copy(update={"alerting": alerting}))
+    assert [key for key in before if before[key].bounds != after[key].bounds]
+
+
+def test_only_thresholds_are_excused() -> None:
+    assert set(NOT_DRAWN) < set(Thresholds.model_fields)

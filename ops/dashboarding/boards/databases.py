@@ -43,7 +43,18 @@ def panels(spec: Spec) -> Iterator[Panel]:
     yield _each("postgres_deadlocks", "Deadlocks", "Per second; there should be none.", deadlocks, Unit.PER_SECOND)
     hit, read = (rate(f"pg_stat_database_blks_{name}", by="instance") for name in ("hit", "read"))
     cached = f"{hit} / ({hit} + {read})"
-    yield _each("postgres_cache", "Cache hits", "Share of blocks that were found in memory.", cached, Unit.RATIO)
+    missed = spec.alerting.thresholds.database_cache_miss_percent.warning
+    yield Panel(
+        "postgres_cache",
+        "Cache hits",
+        "Share of blocks that were found in memory.",
+        Unit.RATIO,
+        (Query(cached, "{{instance}}"),),
+        base=GREEN if missed is None else RED,
+        bounds=() if missed is None else (Bound(1 - missed / 100, GREEN),),
+        most=1,
+        width=6,
+    )
     size = total(select("pg_database_size_bytes"), "instance, datname")
     yield Panel(
         "postgres_size",
