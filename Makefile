@@ -80,6 +80,7 @@ $(VENV)/test.ready: $(VENV)/ops.ready
 	@touch $@
 
 build/node/ready: tests/node/package.json tests/node/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
 	@mkdir -p build/node && cp $^ build/node/
 	@npm ci --prefix build/node --no-audit --no-fund --loglevel error
 	@touch $@

@@ -42,6 +42,20 @@ def panels(spec: Spec) -> Iterator[Panel]:
         (Query(f"max by (instance) ({select('controller_term')})", "{{instance}}"),),
         width=6,
     )
+    yield from _ticks(spec)
+    yield Panel(
+        "controller_notifications",
+        "Notifications to deliver",
+        "Transitions of rollouts that a webhook has not taken yet.",
+        Unit.NUMBER,
+        (Query(f"max({select('controller_notifications_pending')})", "pending"),),
+        bounds=bounds(spec.alerting.thresholds.notifications_pending),
+        least=0,
+        width=6,
+    )
+
+
+def _ticks(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "controller_tick_age",
         "Since the last tick",
@@ -86,15 +100,5 @@ def panels(spec: Spec) -> Iterator[Panel]:
         Unit.SECONDS,
         (Query(buckets(TICK), "{{le}}"),),
         shape=Shape.HEATMAP,
-        width=6,
-    )
-    yield Panel(
-        "controller_notifications",
-        "Notifications to deliver",
-        "Transitions of rollouts that a webhook has not taken yet.",
-        Unit.NUMBER,
-        (Query(f"max({select('controller_notifications_pending')})", "pending"),),
-        bounds=bounds(spec.alerting.thresholds.notifications_pending),
-        least=0,
         width=6,
     )

@@ -43,24 +43,7 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         least=0,
         width=6,
     )
-    for key, title, free, whole, what, limits in (
-        ("disk", "Storage", "node_filesystem_avail_bytes", "node_filesystem_size_bytes", "bytes",
-         thresholds.storage_percent),
-        ("inodes", "Inodes", "node_filesystem_files_free", "node_filesystem_files", "inodes",
-         thresholds.inodes_percent),
-    ):  # fmt: skip
-        taken = f"1 - {select(free, REAL_FILES)} / {select(whole, REAL_FILES)}"
-        yield Panel(
-            key,
-            f"{title} in use",
-            f"Share of each file system's {what} that is used.",
-            Unit.RATIO,
-            (Query(taken, "{{instance}} {{mountpoint}}"),),
-            bounds=ratios(limits),
-            least=0,
-            most=1,
-            width=6,
-        )
+    yield from _storage(spec)
     yield Panel(
         "files",
         "Open files",
@@ -81,6 +64,28 @@ def machine_panels(spec: Spec) -> Iterator[Panel]:
         width=6,
     )
     yield from _transfers(spec)
+
+
+def _storage(spec: Spec) -> Iterator[Panel]:
+    thresholds = spec.alerting.thresholds
+    for key, title, free, whole, what, limits in (
+        ("disk", "Storage", "node_filesystem_avail_bytes", "node_filesystem_size_bytes", "bytes",
+         thresholds.storage_percent),
+        ("inodes", "Inodes", "node_filesystem_files_free", "node_filesystem_files", "inodes",
+         thresholds.inodes_percent),
+    ):  # fmt: skip
+        taken = f"1 - {select(free, REAL_FILES)} / {select(whole, REAL_FILES)}"
+        yield Panel(
+            key,
+            f"{title} in use",
+            f"Share of each file system's {what} that is used.",
+            Unit.RATIO,
+            (Query(taken, "{{instance}} {{mountpoint}}"),),
+            bounds=ratios(limits),
+            least=0,
+            most=1,
+            width=6,
+        )
 
 
 def _transfers(spec: Spec) -> Iterator[Panel]:

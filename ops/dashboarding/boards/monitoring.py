@@ -39,6 +39,11 @@ def panels() -> Iterator[Panel]:
         least=0,
         width=6,
     )
+    yield from _rules()
+    yield from _notifications()
+
+
+def _rules() -> Iterator[Panel]:
     yield Panel(
         "rule_failures",
         "Rules that failed",
@@ -75,7 +80,6 @@ def panels() -> Iterator[Panel]:
         words={"0": ("refused", RED), "1": ("loaded", GREEN)},
         width=6,
     )
-    yield from _notifications()
 
 
 def _notifications() -> Iterator[Panel]:

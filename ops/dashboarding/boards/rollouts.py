@@ -178,6 +178,10 @@ def _arms() -> Iterator[Panel]:
             ),
             least=0,
         )
+    yield from _arms_answers()
+
+
+def _arms_answers() -> Iterator[Panel]:
     yield Panel(
         "arm_output_tokens",
         "Mean length of answers, by arm",
