@@ -40,7 +40,8 @@ def test_a_failed_request_misses_every_target_and_a_late_one_is_no_failure() -> 
 
 
 def test_misses_never_exceed_requests() -> None:
-    for one in incidents(5)[::9]:
+    troubled = [one for one in incidents(5) if any(trouble.tier == "production" for trouble in one.troubles)]
+    for one in troubled[::9]:
         for objective in ("availability", "latency", "first_token", "token_interval", "goodput"):
             assert _final(one, objective, "misses") <= _final(one, objective, "requests")
 
