@@ -11,7 +11,7 @@ WORKERS ?= 3
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast gen demo soak runbooks vllm tiny-model system node clean
+.PHONY: help check test test-fast gen demo soak runbooks mutations vllm tiny-model system node clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ soak: $(VENV)/ops.ready ## 20 rollouts each of good and bad releases under load;
 
 runbooks: $(VENV)/ops.ready system ## faults on a live stack, and the runbooks that end them; RUNBOOKS_ARGS="--only TierOutage" for one
 	@$(BIN)/python -m benchmarks.runbooks --output build/runbooks.json $(RUNBOOKS_ARGS)
+
+mutations: $(VENV)/ops.ready system ## every rule's numbers, windows and labels changed, one at a time: do the rule tests find it?
+	@$(BIN)/python -m benchmarks.mutations $(MUTATIONS_ARGS)
 
 vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB without a GPU, four minutes)
 
