@@ -43,6 +43,8 @@ class Job:
     groups: tuple[Group, ...]
     alerts: tuple[Alert, ...]
     """As they should be: their cases say what is to be found."""
+    recordings: tuple[Recording, ...] = ()
+    """Those whose own examples do."""
 
 
 class BrokenTest(RuntimeError):
@@ -65,7 +67,9 @@ def jobs(families: Mapping[str, tuple[Group, ...]], chosen: frozenset[str] = fro
         for rule in rules:
             affected = tuple(_affected(rule, groups))
             for mutant in mutants(rule, labels):
-                yield Job(family, name_of(rule), mutant, _reduced(groups, affected, rule, mutant.rule), affected)
+                own = (rule,) if isinstance(rule, Recording) else ()
+                reduced = _reduced(_needed(groups, affected, own), rule, mutant.rule)
+                yield Job(family, name_of(rule), mutant, reduced, affected, own)
 
 
 def series_labels(groups: tuple[Group, ...]) -> dict[str, frozenset[str]]:
@@ -79,7 +83,10 @@ def series_labels(groups: tuple[Group, ...]) -> dict[str, frozenset[str]]:
 
 
 def check(job: Job, spec: Spec) -> Checked:
-    return Checked(job.family, job.name, job.mutant.what, not passes(job.groups, job.alerts, spec))
+    """A recording's own examples first: they are quick, and the cases of all alerts on it are not."""
+    found = bool(job.recordings) and not passes(job.groups, (), job.recordings, spec)
+    found = found or not passes(job.groups, job.alerts, (), spec)
+    return Checked(job.family, job.name, job.mutant.what, found)
 
 
 def check_all(work: list[Job], spec: Spec, workers: int = WORKERS) -> Iterator[Checked]:
@@ -88,18 +95,25 @@ def check_all(work: list[Job], spec: Spec, workers: int = WORKERS) -> Iterator[C
         yield from pool.map(lambda job: check(job, spec), work)
 
 
-def passes(groups: tuple[Group, ...], alerts: tuple[Alert, ...], spec: Spec) -> bool:
+def passes(
+    groups: tuple[Group, ...], alerts: tuple[Alert, ...], recordings: tuple[Recording, ...], spec: Spec
+) -> bool:
     """Whether promtool finds nothing wrong. Raises RuntimeError if it cannot be run."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = Path(folder)
         (root / "rules.yml").write_text(rule_file(groups, spec), encoding="utf-8")
         intervals = {case.evaluation_seconds for alert in alerts for case in alert.cases}
+        intervals |= {example.evaluation_seconds for rule in recordings for example in rule.examples}
         files = []
         for interval in sorted(intervals, key=lambda one: one or 0):
             own = [replace(a, cases=tuple(c for c in a.cases if c.evaluation_seconds == interval)) for a in alerts]
+            of_recordings = [
+                replace(r, examples=tuple(e for e in r.examples if e.evaluation_seconds == interval))
+                for r in recordings
+            ]
             file = root / f"test-{interval or 'own'}.yml"
             every = duration(interval or spec.alerting.evaluation_seconds)
-            file.write_text(test_file(["rules.yml"], own, every, spec), encoding="utf-8")
+            file.write_text(test_file(["rules.yml"], own, every, spec, of_recordings), encoding="utf-8")
             files.append(str(file))
         line = ["promtool", "test", "rules", *files]
         done = subprocess.run(line, capture_output=True, text=True, timeout=PROMTOOL_SECONDS_MAX)
@@ -113,7 +127,10 @@ def unchanged(families: Mapping[str, tuple[Group, ...]], spec: Spec, chosen: fro
     groups = tuple(group for made in families.values() for group in made)
     for family, made in families.items():
         alerts = tuple(alert for group in made for alert in group.alerts)
-        if (not chosen or family in chosen) and not passes(_needed(groups, alerts), alerts, spec):
+        recordings = tuple(rule for group in made for rule in group.recordings)
+        if chosen and family not in chosen:
+            continue
+        if not passes(_needed(groups, alerts, recordings), alerts, recordings, spec):
             raise BrokenTest(f"the rules of {family} fail their own cases")
 
 
@@ -138,9 +155,12 @@ def _records(rule: Rule, groups: tuple[Group, ...]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _needed(groups: tuple[Group, ...], alerts: tuple[Alert, ...]) -> tuple[Group, ...]:
+def _needed(
+    groups: tuple[Group, ...], alerts: tuple[Alert, ...], recordings: tuple[Recording, ...]
+) -> tuple[Group, ...]:
     names = {alert.name for alert in alerts}
-    records = frozenset().union(*(_records(alert, groups) for alert in alerts))
+    rules: list[Rule] = [*alerts, *recordings]
+    records = {rule.record for rule in recordings}.union(*(_records(rule, groups) for rule in rules))
     kept = (
         replace(
             group,
@@ -152,8 +172,8 @@ def _needed(groups: tuple[Group, ...], alerts: tuple[Alert, ...]) -> tuple[Group
     return tuple(group for group in kept if group.recordings or group.alerts)
 
 
-def _reduced(groups: tuple[Group, ...], alerts: tuple[Alert, ...], rule: Rule, mutated: Rule) -> tuple[Group, ...]:
-    """What the alerts need, with the one rule changed."""
+def _reduced(groups: tuple[Group, ...], rule: Rule, mutated: Rule) -> tuple[Group, ...]:
+    """With the one rule changed."""
 
     def swapped(one: Rule) -> Rule:
         return mutated if type(one) is type(rule) and name_of(one) == name_of(rule) else one
@@ -164,5 +184,5 @@ def _reduced(groups: tuple[Group, ...], alerts: tuple[Alert, ...], rule: Rule, m
             recordings=tuple(one for r in group.recordings if isinstance(one := swapped(r), Recording)),
             alerts=tuple(one for a in group.alerts if isinstance(one := swapped(a), Alert)),
         )
-        for group in _needed(groups, alerts)
+        for group in groups
     )

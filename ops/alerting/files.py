@@ -51,14 +51,17 @@ def rule_texts(spec: Spec) -> dict[str, str]:
 def _tests(spec: Spec, name: str, made: Families) -> dict[PurePath, str]:
     """One file for each interval of evaluation: promtool knows one a file."""
     alerts = [alert for group in made[name] for alert in group.alerts]
+    rules = [rule for group in made[name] for rule in group.recordings]
     intervals = {case.evaluation_seconds for alert in alerts for case in alert.cases}
+    intervals |= {example.evaluation_seconds for rule in rules for example in rule.examples}
     rule_files = [f"../rules/{needed}.yml" for needed in _needed(name, made)]
     found = {}
     for interval in intervals:
         chosen = [replace(a, cases=tuple(c for c in a.cases if c.evaluation_seconds == interval)) for a in alerts]
+        kept = [replace(r, examples=tuple(e for e in r.examples if e.evaluation_seconds == interval)) for r in rules]
         every = duration(interval or spec.alerting.evaluation_seconds)
         file = name if interval is None else f"{name}.{every}"
-        found[ALERTS / "tests" / f"{file}.yml"] = test_file(rule_files, chosen, every, spec)
+        found[ALERTS / "tests" / f"{file}.yml"] = test_file(rule_files, chosen, every, spec, kept)
     return found
 
 

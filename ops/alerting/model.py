@@ -21,9 +21,40 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
+class Series:
+    """An input of a rule test. ``values`` in promtool's notation: ``0+10x20``."""
+
+    series: str
+    values: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a recording has at a time."""
+
+    minute: float
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+    """Exactly these: labels, besides the name, and value."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One rule test of a recording."""
+
+    name: str
+    inputs: tuple[Series, ...]
+    looks: tuple[Look, ...]
+    interval_seconds: int = 15
+    """Between the values of ``inputs``."""
+    evaluation_seconds: int | None = None
+    """As that of a ``Case``."""
+
+
+@dataclass(frozen=True)
 class Recording:
     record: str
     expression: str
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,14 +85,6 @@ class Runbook:
     diagnosis: tuple[Step, ...]
     mitigation: tuple[Step, ...]
     verification: tuple[Step, ...]
-
-
-@dataclass(frozen=True)
-class Series:
-    """An input of a rule test. ``values`` in promtool's notation: ``0+10x20``."""
-
-    series: str
-    values: str
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ops.alerting.links import filled
-from ops.alerting.model import Alert, Case
+from ops.alerting.model import Alert, Case, Example, Recording
 from ops.alerting.rendering import HEADER, annotations_of, dump, labels_of
 from ops.spec.model import Spec
 
 
-def test_file(rule_files: Iterable[str], alerts: Iterable[Alert], evaluation: str, spec: Spec) -> str:
+def test_file(
+    rule_files: Iterable[str],
+    alerts: Iterable[Alert],
+    evaluation: str,
+    spec: Spec,
+    recordings: Iterable[Recording],
+) -> str:
     """``rule_files`` are paths seen from where the test file will lie."""
-    tests = [_test(alert, case, spec) for alert in alerts for case in alert.cases]
+    tests = [_example(rule, example) for rule in recordings for example in rule.examples]
+    tests += [_test(alert, case, spec) for alert in alerts for case in alert.cases]
     return HEADER + dump({"rule_files": list(rule_files), "evaluation_interval": evaluation, "tests": tests})
 
 
@@ -26,6 +33,26 @@ def _test(alert: Alert, case: Case, spec: Spec) -> dict[str, object]:
             *(_at(alert, minute) for minute in case.silent),
         ],
     }
+
+
+def _example(rule: Recording, example: Example) -> dict[str, object]:
+    return {
+        "name": f"{rule.record}: {example.name}",
+        "interval": f"{example.interval_seconds}s",
+        "input_series": [{"series": one.series, "values": one.values} for one in example.inputs],
+        "promql_expr_test": [
+            {
+                "expr": rule.record,
+                "eval_time": f"{round(look.minute * 60)}s",
+                "exp_samples": [{"labels": _labelled(rule.record, own), "value": n} for own, n in look.samples],
+            }
+            for look in example.looks
+        ],
+    }
+
+
+def _labelled(name: str, labels: Mapping[str, str]) -> str:
+    return name + "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
 
 
 def _at(alert: Alert, minute: float) -> dict[str, object]:

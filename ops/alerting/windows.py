@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ops.alerting.model import Recording
+from ops.alerting import examples
+from ops.alerting.model import Example, Recording
 from serving.contract import Objective
 
 LEVEL = "tier_class_objective"
@@ -59,6 +60,7 @@ def recordings(needs: Needs) -> tuple[Recording, ...]:
         Recording(
             recorded(what, seconds),
             _increase(what, seconds, needs[seconds]) if direct(seconds) else _sum(what, seconds, needs[seconds]),
+            (_example(what, seconds, needs[seconds]),),
         )
         for seconds in sorted(needs)
         for what in COUNTS
@@ -68,7 +70,18 @@ def recordings(needs: Needs) -> tuple[Recording, ...]:
 def increments() -> tuple[Recording, ...]:
     """What long windows are summed from. A subquery takes one for each step, however often they are recorded."""
     every = frozenset(OBJECTIVES)
-    return tuple(Recording(_increment(what), _increase(what, INCREMENT_SECONDS, every)) for what in COUNTS)
+    return tuple(
+        Recording(
+            _increment(what), _increase(what, INCREMENT_SECONDS, every), (_example(what, INCREMENT_SECONDS, every),)
+        )
+        for what in COUNTS
+    )
+
+
+def _example(what: str, seconds: float, wanted: frozenset[str]) -> Example:
+    if direct(seconds):
+        return examples.of_increase(_counter(what), seconds, OBJECTIVES, wanted)
+    return examples.of_sum(_increment(what), seconds, INCREMENT_SECONDS, OBJECTIVES, wanted)
 
 
 def direct(seconds: float) -> bool:
@@ -76,8 +89,11 @@ def direct(seconds: float) -> bool:
 
 
 def _increase(what: str, seconds: float, wanted: frozenset[str]) -> str:
-    counter = f"gateway_objective_{what}_total{_matcher(wanted)}"
-    return f"sum by ({LABELS}) (increase({counter}[{duration(seconds)}]))"
+    return f"sum by ({LABELS}) (increase({_counter(what)}{_matcher(wanted)}[{duration(seconds)}]))"
+
+
+def _counter(what: str) -> str:
+    return f"gateway_objective_{what}_total"
 
 
 def _sum(what: str, seconds: float, wanted: frozenset[str]) -> str:

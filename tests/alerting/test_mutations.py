@@ -85,7 +85,7 @@ def test_a_rule_without_cases_that_pin_it_is_told_as_surviving_and_broken_cases_
     wrong = replace(alert, expression=alert.expression.replace("> 100", "> 1000"))
     with pytest.raises(BrokenTest, match="saturation"):
         unchanged({"saturation": (replace(group, alerts=(wrong,)),)}, SPEC, frozenset())
-    assert passes((replace(group, alerts=(alert,)),), (alert,), SPEC)
+    assert passes((replace(group, alerts=(alert,)),), (alert,), (), SPEC)
 
 
 @pytest.mark.server

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ops.alerting.examples import of_budget
 from ops.alerting.families.burns import budget_percent
 from ops.alerting.families.objective_cases import INSTANCES, selector, values
 from ops.alerting.families.objective_steps import FAILURES, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Case, Panel, Recording, Runbook, Series, Severity, Step
-from ops.alerting.windows import INCREMENT_SECONDS, recorded, share
+from ops.alerting.windows import INCREMENT_SECONDS, OBJECTIVES, recorded, share
 from ops.spec.model import Spec
 
 P95_BUDGET_PERCENT = 5
 """What a target for the 95th percentile (the spec's keys ``*_p95_ms``) leaves."""
+P95 = ("latency", "first_token", "token_interval")
+"""Their objectives."""
 OF_TIERS = "tier_objective:error_budget_remaining:ratio"
 """Availability, by tier. 1 is an untouched budget, 0 a spent one, below 0 an objective missed."""
 OF_CLASSES = "tier_class_objective:error_budget_remaining:ratio"
@@ -27,13 +30,25 @@ def window_seconds(spec: Spec) -> float:
 def budget_recordings(spec: Spec) -> tuple[Recording, ...]:
     """To stand after the sums of the window."""
     window = window_seconds(spec)
-    late = 'objective=~"latency|first_token|token_interval"'
+    late = f'objective=~"{"|".join(P95)}"'
     missed = f"{recorded('misses', window)}{{{late}}} / {recorded('requests', window)}{{{late}}}"
     by = "tier, objective"
     failed = share("availability", window, by)
+
+    def source(what: str) -> str:
+        return recorded(what, window)
+
     return (
-        Recording(OF_TIERS, f"1 - ({failed}) / {budget_percent(spec) / 100:.10g}"),
-        Recording(OF_CLASSES, f"1 - ({missed}) / {P95_BUDGET_PERCENT / 100:.10g}"),
+        Recording(
+            OF_TIERS,
+            f"1 - ({failed}) / {budget_percent(spec) / 100:.10g}",
+            (of_budget(source, budget_percent(spec) / 100, OBJECTIVES, frozenset({"availability"}), by_class=False),),
+        ),
+        Recording(
+            OF_CLASSES,
+            f"1 - ({missed}) / {P95_BUDGET_PERCENT / 100:.10g}",
+            (of_budget(source, P95_BUDGET_PERCENT / 100, OBJECTIVES, frozenset(P95), by_class=True),),
+        ),
     )
 
 
