@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from ops.adapters.spec_file import load_spec
+from benchmarks.runbooks.shortening import shortened
+from ops.adapters.spec_file import load_spec, parse_spec
 from ops.alerting.catalogue import METRICS
+from ops.alerting.files import ALERTS, files
 from ops.alerting.queries import readings
 from ops.alerting.rendering import rule_file
 from ops.alerting.rules import alerts, families
@@ -18,7 +20,8 @@ from ops.dashboarding.registry import panels
 from ops.spec.base import Part
 from ops.spec.model import Spec
 
-SPEC = load_spec(Path(__file__).resolve().parents[2] / "gratefulgpt.yaml")
+PROJECT = Path(__file__).resolve().parents[2]
+SPEC = load_spec(PROJECT / "gratefulgpt.yaml")
 UNREAD = {
     "gateway_requests_control_sum": "the controller's: whether all counters arrived",
     "gateway_requests_streamed_total": "the judge's: how many requests could show a stream's events",
@@ -83,6 +86,12 @@ SET = [
 def test_a_number_that_is_changed_in_the_spec_changes_a_rule(path: tuple[str, ...]) -> None:
     changed = _changed(SPEC, ("alerting", *path))
     assert _rendered(changed) != RENDERED
+
+
+@pytest.mark.parametrize("factor", [2, 5, 15, 20])
+def test_shorter_times_give_rules_and_cases_too(factor: int) -> None:
+    text = shortened(PROJECT / "gratefulgpt.yaml", "http://127.0.0.1:1/told", factor)
+    assert set(files(parse_spec(text.encode(), "shortened.yaml"))) >= {ALERTS / "rules" / "quality.yml"}
 
 
 def _changed(part: Any, path: tuple[str, ...]) -> Any:

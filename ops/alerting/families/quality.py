@@ -131,7 +131,7 @@ def _length_cases(
         truth = _drifted(counts, sums)
         series = (f"gateway_output_tokens_{part}{{{OWN},arm=\"stable\"}}" for part in ("sum", "count"))
         inputs = tuple(counter(one, values) for one, values in zip(series, (sums, counts), strict=True))
-        looks = range(shift + width // 2, shift + 3 * width, width // 2)
+        looks = range(shift + width // 2, shift + 3 * width, max(1, width // 2))
         return case(name, inputs, truth, pace, (LABELS,), looks)
 
     def _drifted(counts: Sequence[float], sums: Sequence[float]) -> list[bool]:

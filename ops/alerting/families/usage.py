@@ -118,7 +118,7 @@ def _compared_cases(
         counts = [0.0, *[exact(before)] * hours, *quiet, *[exact(after)] * hours, *[exact(before)] * width]
         n = over(window, counts, pace)
         truth = [k >= shift and _apart(n[k], n[k - shift]) for k in range(len(n))]
-        looks = range(shift + width // 2, shift + 3 * width, width // 2)
+        looks = range(shift + width // 2, shift + 3 * width, max(1, width // 2))
         return case(name, _traffic(counts), truth, pace, ({"tier": "production"},), looks)
 
     def _apart(now: float, before: float) -> bool:

@@ -14,6 +14,7 @@ from ops.spec.contradictions.objectives import objective_contradictions
 from ops.spec.contradictions.promises import promise_contradictions
 from ops.spec.contradictions.rollout import rollout_contradictions
 from ops.spec.contradictions.serving import serving_contradictions
+from ops.spec.contradictions.timing import timing_contradictions
 from ops.spec.draft import Draft
 from ops.spec.faults import Finding
 
@@ -28,3 +29,4 @@ def contradictions(draft: Draft) -> Iterator[Finding]:
     yield from promise_contradictions(draft)
     yield from notifying_contradictions(draft)
     yield from objective_contradictions(draft)
+    yield from timing_contradictions(draft)
