@@ -154,7 +154,7 @@ def _routes(spec: Spec) -> Iterator[Alert]:
          Runbook(
              "A worker held a route with a canary, and no controller renewed it: it returned to stable by itself.",
              "None: stable serves. The rollout is suspended.",
-             (ROUTES, ask("Does a controller lead?", "controller_leader"), ITS_LOG),
+             (ROUTES, ask("Does one lead? Nothing: none is there.", "controller_leader"), ITS_LOG),
              (START, RESUME),
              (ROUTES, ANSWERED),
          )),
