@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+import stamina.instrumentation
 
 from benchmarks.runbooks.incidents import INCIDENTS
 from benchmarks.runbooks.proving import Incident, Proof, prove
@@ -31,13 +34,14 @@ def main() -> int:
     if chosen.factor < 1:
         parser.error("a factor is at least 1")
     wanted = [one for one in INCIDENTS if not chosen.only or one.alert in chosen.only]
+    stamina.instrumentation.set_on_retry_hooks([])  # retries of the controller's client are its own business
     print(f"all times of the spec's alerting are divided by {chosen.factor}", file=sys.stderr)
     try:
         proofs = asyncio.run(proven(wanted, chosen.factor))
     except (WorldBroken, StackError, ControllerError, LoadError) as e:
-        broken = Verdict(Outcome.INVALID, (Evidence(f"the stack broke, so nothing more was shown: {e}"),))
-        print(broken.evidence[0].text, broken.outcome.value, sep="\n")
-        return broken.exit_code
+        return _nothing_shown(f"the stack broke: {e}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _nothing_shown("interrupted")
     verdict = judged(proofs)
     print(table(proofs, chosen.factor), *(item.text for item in verdict.evidence), verdict.outcome.value, sep="\n")
     if chosen.output:
@@ -46,7 +50,15 @@ def main() -> int:
     return verdict.exit_code
 
 
+def _nothing_shown(why: str) -> int:
+    verdict = Verdict(Outcome.INVALID, (Evidence(f"{why}, so nothing has been shown"),))
+    print(verdict.evidence[0].text, verdict.outcome.value, sep="\n")
+    return verdict.exit_code
+
+
 async def proven(incidents: Sequence[Incident], factor: int) -> list[Proof]:
+    if task := asyncio.current_task():  # SIGTERM ends the stack and the load too, as Ctrl-C does
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="runbooks-") as folder:
         async with world(Path(folder), factor) as found:
             proofs = []

@@ -32,11 +32,11 @@ class Pager:
         self.told += [Told(now, one["status"], one["labels"], one["annotations"]) for one in body["alerts"]]
         return web.Response()
 
-    def first(self, status: str, labels: Mapping[str, str], since: float) -> Told | None:
-        """The first that was told since then of an alert with these labels."""
-        return next(
-            (t for t in self.told if t.at >= since and t.status == status and labels.items() <= t.labels.items()), None
-        )
+    def last(self, labels: Mapping[str, str]) -> Told | None:
+        """The last that was told of an alert with these labels. One told as firing and never as resolved is still
+        known to whoever is paged: Alertmanager does not tell them again when it comes back within its group's interval.
+        """
+        return next((told for told in reversed(self.told) if labels.items() <= told.labels.items()), None)
 
 
 @asynccontextmanager

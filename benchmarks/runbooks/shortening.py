@@ -13,6 +13,8 @@ import yaml
 
 FACTOR = 15
 """So that the spec's windows stay whole seconds: 300 become 20, 900 become 60; evaluation every second."""
+KEPT = frozenset({"compare_seconds", "compare_offset_seconds"})
+"""Comparisons with the day before: a few minutes of yesterday tell nothing, and no incident is of them."""
 RECEIVER = "proof"
 
 
@@ -31,6 +33,6 @@ def _divided(part: Any, factor: int, key: str = "") -> Any:
         return {name: _divided(value, factor, str(name)) for name, value in part.items()}
     if isinstance(part, list):
         return [_divided(value, factor, key) for value in part]
-    if isinstance(part, (int, float)) and (key.endswith("_seconds") or "_seconds_" in key):
+    if isinstance(part, int | float) and key not in KEPT and (key.endswith("_seconds") or "_seconds_" in key):
         return max(1, round(part / factor))
     return part

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,12 @@ import psutil
 
 from benchmarks.runbooks.pager import Pager, pager
 from benchmarks.runbooks.shortening import shortened
-from ops.adapters.controller_client import ControllerClient
+from ops.adapters.controller_client import ControllerClient, ControllerError
 from ops.adapters.spec_file import load_spec
 from ops.adapters.supervisord import Supervisor
 from ops.demo.load import Load
 from ops.rollout.operating import ReleaseRequest
+from ops.rollout.record import Rollout
 from ops.rollout.states import ENDED, State
 from ops.stack.options import Choice, StackOptions
 from ops.stack.replicas import stack_replicas
@@ -53,6 +55,7 @@ class World:
     pager: Pager
     releases: int = 0
     stopped: list[psutil.Process] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     @property
     def prometheus_url(self) -> str:
@@ -70,34 +73,69 @@ class World:
 
     async def release(self, tier: str, **profile: object) -> None:
         """A new release becomes the tier's stable one, past the judge. Raises WorldBroken."""
+        await self.rollout_ends(tier)
+        started = await self._started(tier, profile)
+        asked = False
+        deadline = time.monotonic() + ROLLOUT_SECONDS_MAX
+        while (rollout := await self.client.rollout(started.id)).state not in ENDED:
+            if time.monotonic() > deadline:
+                raise WorldBroken(f"{started.release.name} does not go out: {rollout.state}: {rollout.reason}")
+            if rollout.state is State.ANALYSING and not asked:
+                await self.client.command(started.id, "promote", "the proof of a runbook needs two releases")
+                asked = True
+            await asyncio.sleep(POLL_SECONDS)
+        if rollout.state is not State.PROMOTED:
+            raise WorldBroken(f"{started.release.name} is {rollout.state}: {rollout.reason}")
+
+    async def rollout_begins(self, tier: str) -> None:
+        """A new release goes out and serves its first step. Raises WorldBroken."""
+        await self.rollout_ends(tier)
+        started = await self._started(tier, {})
+        deadline = time.monotonic() + ROLLOUT_SECONDS_MAX
+        while not (rollout := await self.client.rollout(started.id)).serves:
+            if rollout.state in ENDED or time.monotonic() > deadline:
+                raise WorldBroken(f"{started.release.name} does not serve: {rollout.state}: {rollout.reason}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def rollout_ends(self, tier: str) -> None:
+        """One that is under way is rolled back. Raises WorldBroken."""
+        asked = False
+        deadline = time.monotonic() + ROLLOUT_SECONDS_MAX
+        while (active := await self._active(tier)) is not None:
+            if time.monotonic() > deadline:
+                raise WorldBroken(f"{active.release.name} does not come back: {active.state}: {active.reason}")
+            if not asked:
+                with contextlib.suppress(ControllerError):  # it ends by itself just now
+                    await self.client.command(active.id, "rollback", "the incident is over")
+                asked = True
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _active(self, tier: str) -> Rollout | None:
+        found = (await self.client.tiers()).get(tier)
+        return found.active if found else None
+
+    async def _started(self, tier: str, profile: dict[str, object]) -> Rollout:
         self.releases += 1
         name = f"{tier}-{self.releases}"
         home = self.folder / "models" / name
         home.mkdir(parents=True)
         (home / "simulated.json").write_text(json.dumps({"seed": self.releases, **profile}))
         await self.client.add_release(ReleaseRequest(name, tier, "simulated", str(home)))
-        started = await self.client.start(name, tier, accept_blind_spots=True)
-        asked = False
-        deadline = time.monotonic() + ROLLOUT_SECONDS_MAX
-        while (rollout := await self.client.rollout(started.id)).state not in ENDED:
-            if time.monotonic() > deadline:
-                raise WorldBroken(f"{name} does not go out: {rollout.state}: {rollout.reason}")
-            if rollout.state is State.ANALYSING and not asked:
-                await self.client.command(started.id, "promote", "the proof of a runbook needs two releases")
-                asked = True
-            await asyncio.sleep(POLL_SECONDS)
-        if rollout.state is not State.PROMOTED:
-            raise WorldBroken(f"{name} is {rollout.state}: {rollout.reason}")
+        return await self.client.start(name, tier, accept_blind_spots=True)
 
-    async def faults(self, tier: str, **rates: float) -> None:
+    async def serving(self, tier: str) -> tuple[str, ...]:
+        """The names of the replicas of the tier's stable release. Raises WorldBroken."""
+        fleet = (await self.client.tiers())[tier].tier.stable
+        if fleet is None or not fleet.replicas:
+            raise WorldBroken(f"{tier} has no engines to harm")
+        return tuple(one.name for one in fleet.replicas)
+
+    async def faults(self, tier: str, **rates: float | bool) -> None:
         """On each engine that serves the tier's stable release; without rates they are taken back. Raises
         WorldBroken."""
-        fleet = (await self.client.tiers())[tier].tier.stable
-        serving = {one.name for one in fleet.replicas} if fleet else set()
+        serving = await self.serving(tier)
         found = await stack_replicas(self.state, self.session).observe(tier)
         urls = [one.url for one in found if one.name in serving]
-        if not urls:
-            raise WorldBroken(f"{tier} has no engines to harm")
         for url in urls:
             async with self.session.put(f"{url}/simulated/faults", json=rates) as response:
                 response.raise_for_status()
@@ -109,20 +147,20 @@ class World:
             os.kill(process.pid, signal.SIGSTOP)
             self.stopped.append(process)
 
+    async def end(self, program: str) -> None:
+        """The program ends, and nobody starts it again."""
+        await asyncio.to_thread(Supervisor(self.state.folder).stop, program)
+        self.ended.append(program)
+
     def let_go(self) -> None:
-        """What hangs still goes on."""
+        """What hangs still goes on, and what has ended still is started."""
+        for program in self.ended:
+            Supervisor(self.state.folder).start(program)
+        self.ended.clear()
         for process in self.stopped:
             if process.is_running():
                 process.resume()
         self.stopped.clear()
-
-    async def until(self, found: Callable[[], bool], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not found():
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(POLL_SECONDS)
-        return True
 
 
 @asynccontextmanager
