@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from benchmarks.mutations.checking import Checked
 
 EQUIVALENT: dict[tuple[str, str], str] = {
@@ -14,5 +16,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
 """By rule and what was changed."""
 
 
+ONLY_AVAILABILITY = re.compile(r'tier_class_objective:\w+:increase(1h|3d){objective="availability"}: dropped')
+"""Windows for which the recordings keep no other objective; a test of the recordings would show if they did."""
+
+
 def reason(checked: Checked) -> str | None:
+    if ONLY_AVAILABILITY.fullmatch(checked.what):
+        return "only availability is recorded over that window"
     return EQUIVALENT.get((checked.rule, checked.what))

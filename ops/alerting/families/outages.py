@@ -22,14 +22,16 @@ OBJECTIVE = "latency"
 
 
 def service_outage(spec: Spec) -> Alert:
-    """Over all tiers; a gateway that is gone counts nothing, so its absence counts."""
+    """Enough misses, and no tier of which most requests are answered; a gateway that is gone counts nothing, so its
+    absence counts."""
     outage = spec.alerting.objectives.outage
     down = duration(outage.gateways_down_seconds)
+    enough = f"{misses(OBJECTIVE, outage.window_seconds, '')} >= {outage.bad_events_min}"
     return Alert(
         name="ServiceOutage",
         severity=Severity.CRITICAL,
         category="service-downtime",
-        expression=f'{_most_miss(spec, "")} unless on () {_answered(spec)}'
+        expression=f"{enough} unless on () {_answered(spec)}"
         f' or sum(max_over_time(up{{job="gateway"}}[{down}])) == 0',
         keep_firing_seconds=spec.alerting.objectives.keep_firing_seconds,
         summary="The service answers hardly any request in time",
@@ -151,7 +153,11 @@ def _gateways_gone(spec: Spec) -> Case:
     first, second = INSTANCES
     return Case(
         "the last gateway goes at minute 4 and is back at minute 10",
-        (Series(_up(first), "1x7 0x120"), Series(_up(second), "1x15 0x23 1x60")),
+        (
+            Series(_up(first), "1x7 0x120"),
+            Series(_up(second), "1x15 0x23 1x60"),
+            Series(selector("up", {"job": "engine", "instance": first}), "1x120"),
+        ),
         fires=(4 + gone, 10 + keep - 0.25),
         silent=(3.75 + gone - 0.25, 10 + keep + 0.25),
     )
