@@ -24,8 +24,9 @@ LADDER_SECONDS = (
     *(7200, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800, 1_209_600, 2_592_000),
 )
 """Windows that people write. A changed one is the next of these."""
-ADDED_SECONDS = 300
-"""Where a rule has no ``for`` or ``keep_firing_for``."""
+ADDED_SECONDS = 240
+"""Where a rule has no ``for`` or ``keep_firing_for``, the next longer window than this, and than the time between two
+evaluations of the rule's cases, is added: what is shorter no evaluation could see."""
 SMALL = 10
 """Whole numbers up to it are counted things: they change by one, all others by a tenth."""
 GROUPING = ("by", "without", "on", "ignoring")
@@ -51,9 +52,10 @@ def mutants(rule: Rule, labels: Mapping[str, frozenset[str]]) -> Iterator[Mutant
         yield Mutant(what, replace(rule, expression=expression))
     if isinstance(rule, Recording):
         return
-    for other in held(rule.for_seconds):
+    added = neighbours(max((ADDED_SECONDS, *(case.evaluation_seconds or 0 for case in rule.cases))))[0]
+    for other in neighbours(rule.for_seconds) if rule.for_seconds else (added,):
         yield Mutant(f"for {rule.for_seconds:g} -> {other:g}", replace(rule, for_seconds=other))
-    for other in held(rule.keep_firing_seconds):
+    for other in neighbours(rule.keep_firing_seconds) if rule.keep_firing_seconds else (added,):
         what = f"keep_firing_for {rule.keep_firing_seconds:g} -> {other:g}"
         yield Mutant(what, replace(rule, keep_firing_seconds=other))
     others = [one for one in Severity if one is not rule.severity]
@@ -97,10 +99,6 @@ def neighbours(value_seconds: float) -> tuple[float, ...]:
     """The next longer and the next shorter one."""
     longer = [one for one in LADDER_SECONDS if one > value_seconds][:1]
     return (*longer, *[one for one in LADDER_SECONDS if one < value_seconds][-1:])
-
-
-def held(value_seconds: float) -> tuple[float, ...]:
-    return neighbours(value_seconds) if value_seconds else (ADDED_SECONDS,)
 
 
 def seconds(text: str) -> float:
