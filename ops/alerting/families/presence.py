@@ -30,7 +30,7 @@ from ops.spec.model import Spec
 ONE = "10.0.0.9:9000"
 ENGINES = 40
 WITNESSES = {
-    Source.GATEWAY: "gateway_route_epoch",
+    Source.GATEWAY: "gateway_objective_requests_total",
     Source.CONTROLLER: "controller_leader",
     Source.ENGINE: "vllm:num_requests_running",
     Source.NODE: "node_load1",
