@@ -18,9 +18,13 @@ EQUIVALENT: dict[tuple[str, str], str] = {
 
 ONLY_AVAILABILITY = re.compile(r'tier_class_objective:\w+:increase(1h|3d){objective="availability"}: dropped')
 """Windows for which the recordings keep no other objective; a test of the recordings would show if they did."""
+SAME_LABELS = re.compile(r"tier_class_objective:(misses|requests):increase30d{objective=[^}]*}: dropped")
+"""In the budgets' divisions, whose two sides are matched on ``objective``."""
 
 
 def reason(checked: Checked) -> str | None:
     if ONLY_AVAILABILITY.fullmatch(checked.what):
         return "only availability is recorded over that window"
+    if checked.rule.endswith(":error_budget_remaining:ratio") and SAME_LABELS.fullmatch(checked.what):
+        return "the other side of the division keeps to these objectives, and both are matched on it"
     return EQUIVALENT.get((checked.rule, checked.what))

@@ -127,8 +127,8 @@ def _nearly_spent(
     )
 
 
-REQUESTS = 100_000
-"""Between two samples."""
+REQUESTS = 1_000_000
+"""Between two samples: so many that shares near a bound of a thousandth are whole numbers of them."""
 SPARSE_SECONDS = 21_600
 """Between evaluations of a test over weeks; shares come out as with all increments."""
 
