@@ -53,6 +53,12 @@ FREEZE = Step(
 )
 
 
+MOVE = Step(
+    "Give the machine less to do: stop what does not belong there, or move a replica to another one. The way back: "
+    "start it again once the cause is found."
+)
+
+
 def alert(
     name: str,
     kind: Kind,
@@ -96,6 +102,11 @@ def one(series: str) -> Callable[[Values], tuple[Series, ...]]:
 
 SLOW_STEP_SECONDS = 240
 """Less than the five minutes for which PromQL takes a sample for the present."""
+
+
+def percents(values: Values, total: float, left: bool) -> Values:
+    """What these percentages of the total are, or what is left of it."""
+    return [None if value is None else total * (1 - value / 100 if left else value / 100) for value in values]
 
 
 def ask(text: str, expression: str) -> Step:
