@@ -11,6 +11,7 @@ from ops.spec.alerting import Alerting, Notifications
 from ops.spec.base import ENTRIES_MAX, Name, Part
 from ops.spec.business import Plan, Recovery, Retention
 from ops.spec.environments import Environment
+from ops.spec.loadtest import Load
 from ops.spec.rollout import Rollout
 from ops.spec.serving import Api, Measuring, Targets, TaskClass, Tier
 
@@ -36,6 +37,7 @@ class Spec(Part):
     rollout: Rollout
     alerting: Alerting
     notifications: Notifications = Notifications()
+    load: Load
     plans: Annotated[Mapping[Name, Plan], Entries]
     recovery: Recovery
     retention: Retention

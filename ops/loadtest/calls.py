@@ -1,0 +1,59 @@
+"""One request under way, and what is recorded of it when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ops.loadtest.connection import Connection, Exchange
+from ops.loadtest.plan import Kind
+from ops.loadtest.recording import Measure, Recorder
+from ops.loadtest.streams import Stream
+
+INTENDED, OK, LATE, CUT, DROPPED, TOKENS, EVENTS = "intended", "ok", "late", "failed.cut", "dropped", "tokens", "events"
+"""Names of counts; besides them ``failed.`` with a ``Failure``, and ``status.`` with an HTTP status that is not 200."""
+
+
+@dataclass(slots=True)
+class Call:
+    """Times in seconds of ``time.perf_counter``."""
+
+    intended: float
+    kind: Kind
+    recorder: Recorder
+    stream: Stream | None
+    deadline: float
+    connection: Connection | None = None
+    """None once it is over."""
+
+
+def record(call: Call, exchange: Exchange) -> None:
+    """A request that failed, came too late or with another status misses its target; it is never a fast answer."""
+    recorder, intended, stream = call.recorder, call.intended, call.stream
+    counts = recorder.counts
+    recorder.add(Measure.SEND_LAG, exchange.sent - intended)
+    if exchange.failure is not None:
+        counts[f"failed.{exchange.failure}"] += 1
+    elif exchange.status != 200:
+        counts[f"status.{exchange.status}"] += 1
+    elif stream is not None and not stream.whole:
+        counts[CUT] += 1
+    else:
+        latency = exchange.ended - intended
+        counts[OK] += 1
+        counts[LATE] += latency > call.kind.target_seconds
+        recorder.add(Measure.LATENCY, latency)
+        recorder.add(Measure.SERVICE, exchange.ended - exchange.sent)
+        if stream is not None and stream.events:
+            _record_stream(call, stream)
+
+
+def _record_stream(call: Call, stream: Stream) -> None:
+    recorder = call.recorder
+    first = stream.first - call.intended
+    recorder.counts[TOKENS] += stream.tokens
+    recorder.counts[EVENTS] += stream.events
+    recorder.add(Measure.FIRST_TOKEN, first)
+    for seconds in stream.intervals:
+        recorder.add(Measure.TOKEN_INTERVAL, seconds)
+    if stream.tokens > 1:
+        recorder.add(Measure.TIME_PER_TOKEN, (stream.last - stream.first) / (stream.tokens - 1))

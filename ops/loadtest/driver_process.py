@@ -1,0 +1,88 @@
+"""The driver's process: orders come by stdin, reports go to stdout. ``python -m ops.loadtest.driver_process``.
+
+A process of its own, so that neither a user interface nor the merging of figures can delay a request. It ends when
+stdin does: whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sys
+import threading
+import time
+
+import msgspec
+import uvloop
+
+from ops.loadtest.driver import Driver
+from ops.loadtest.frames import Adjust, Begin, Cell, Order, Report, read, write
+
+REPORT_SECONDS = 0.5
+_KIBIBYTE = 1024
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; whoever started it says when to end
+    begin = _next_order()
+    if not isinstance(begin, Begin):
+        return 2
+    uvloop.run(_run(begin))
+    return 0
+
+
+def _next_order() -> Order | None:
+    data = read(sys.stdin.buffer)
+    return None if data is None else msgspec.msgpack.decode(data, type=Order)
+
+
+async def _run(begin: Begin) -> None:
+    driver = Driver(begin.plan, begin.share, begin.users)
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_listen, args=(loop, driver), daemon=True).start()
+    running = asyncio.create_task(driver.run())
+    cpu = _cpu_seconds()
+    while not running.done():
+        await asyncio.wait((running,), timeout=REPORT_SECONDS)
+        before, cpu = cpu, _cpu_seconds()
+        error = str(running.exception()) if running.done() and running.exception() else ""
+        report = _report(driver, cpu - before, running.done(), error)
+        await loop.run_in_executor(None, write, sys.stdout.buffer, report)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, driver: Driver) -> None:
+    """Hands orders to the driver until stdin ends."""
+    while isinstance(order := _next_order(), Adjust):
+        loop.call_soon_threadsafe(_adjust, driver, order)
+    loop.call_soon_threadsafe(driver.stop)
+
+
+def _adjust(driver: Driver, order: Adjust) -> None:
+    driver.share, driver.users = order.share, order.users
+
+
+def _report(driver: Driver, cpu_seconds: float, final: bool, error: str) -> Report:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cells = tuple(Cell(phase, kind, recorded) for (phase, kind), recorded in driver.taken().items() if recorded.counts)
+    return Report(
+        time.time(),
+        driver.elapsed_seconds,
+        cells,
+        driver.in_flight,
+        driver.pool.waiting,
+        driver.pool.open,
+        cpu_seconds,
+        usage.ru_maxrss * _KIBIBYTE,
+        final,
+        error,
+    )
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    sys.exit(main())

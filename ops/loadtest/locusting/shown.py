@@ -1,0 +1,52 @@
+"""Reports as Locust shows them: its table, its charts and its CSV files. What is judged is kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hdrh.histogram import HdrHistogram
+from locust.stats import RequestStats, StatsEntry
+
+from ops.loadtest.calls import LATE, OK
+from ops.loadtest.frames import Report
+from ops.loadtest.plan import Plan
+from ops.loadtest.recording import Measure, Recorded
+
+_MICROSECONDS_PER_MS = 1000
+_OUTSIDE = ("intended", OK, LATE, "tokens", "events")
+"""Counts that are no failures."""
+
+
+def show(stats: RequestStats, plan: Plan, report: Report) -> None:
+    """Adds a report's requests to Locust's statistics."""
+    for cell in report.cells:
+        kind = plan.kinds[cell.kind]
+        for entry in (stats.get(kind.task, "POST"), stats.total):
+            _add(entry, cell.recorded, report.at_unix_seconds)
+        for cause, count in failures(cell.recorded.counts).items():
+            for _ in range(count):
+                stats.log_error("POST", kind.task, cause)
+
+
+def failures(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if name not in _OUTSIDE and count}
+
+
+def _add(entry: StatsEntry, recorded: Recorded, at: float) -> None:
+    failed = sum(failures(recorded.counts).values())
+    answered = recorded.counts.get(OK, 0)
+    second = int(at)
+    entry.num_requests += answered + failed
+    entry.num_reqs_per_sec[second] += answered + failed
+    entry.num_none_requests += failed  # without a time: a failure is no fast answer
+    entry.last_request_timestamp = at
+    encoded = recorded.histograms.get(Measure.LATENCY)
+    if encoded is None:
+        return
+    for item in HdrHistogram.decode(encoded).get_recorded_iterator():
+        milliseconds = item.value_iterated_to / _MICROSECONDS_PER_MS
+        count = item.count_at_value_iterated_to
+        entry.response_times[round(milliseconds)] += count
+        entry.total_response_time += round(milliseconds * count)
+        entry.min_response_time = min(entry.min_response_time or milliseconds, milliseconds)
+        entry.max_response_time = max(entry.max_response_time, milliseconds)

@@ -1,0 +1,135 @@
+"""What is measured: counts and HDR histograms of one kind of request, merged without loss over time and workers.
+
+Values are buffered as they come and recorded in bulk, equal ones together, so that measuring costs the generator
+little. Memory does not grow with the number of requests. A failed request is in no histogram of answers: it is counted,
+and ranks above every answer in a percentile.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+SECONDS_MAX = 3600.0
+_MICROSECONDS = 1e6
+_DIGITS = 3
+"""Significant digits kept: a relative error of 0.1 %."""
+_SIGNIFICANT_BITS = 11
+"""As many as the histogram tells apart at three digits."""
+BUFFERED_MAX = 32_768
+
+
+class Measure(StrEnum):
+    """Times in seconds, each from the intended start unless it says otherwise."""
+
+    LATENCY = "latency"
+    """To the last byte."""
+    SERVICE = "service"
+    """From the sending to the last byte: what a server's own clock might show."""
+    SEND_LAG = "send_lag"
+    """To the sending: the generator's own delay, and the wait for a connection."""
+    FIRST_TOKEN = "first_token"
+    TOKEN_INTERVAL = "token_interval"
+    """Between two events of a stream that carry tokens, by the tokens in the later one."""
+    TIME_PER_TOKEN = "time_per_token"
+    """Of a whole stream: from the first token to the last, by the tokens after the first (TPOT)."""
+
+
+class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was measured, in a form that travels and adds up."""
+
+    counts: dict[str, int]
+    histograms: dict[Measure, bytes]
+    """In HdrHistogram's V2 encoding, microseconds."""
+
+
+class Histogram:
+    """Durations in seconds, to 0.1 %."""
+
+    def __init__(self) -> None:
+        self._kept = HdrHistogram(1, int(SECONDS_MAX * _MICROSECONDS), _DIGITS)
+        self._buffer = array("d")
+
+    def add(self, seconds: float) -> None:
+        self._buffer.append(seconds)
+        if len(self._buffer) >= BUFFERED_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._buffer:
+            return
+        seconds = np.frombuffer(self._buffer)
+        micros = np.clip(np.rint(seconds * _MICROSECONDS), 1, SECONDS_MAX * _MICROSECONDS).astype(np.int64)
+        unseen_bits = np.maximum(np.frexp(micros)[1] - _SIGNIFICANT_BITS, 0)
+        values, counts = np.unique((micros >> unseen_bits) << unseen_bits, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self._kept.record_value(value, count)
+        self._buffer = array("d")
+
+    @property
+    def count(self) -> int:
+        return len(self._buffer) + int(self._kept.total_count)
+
+    def percentile(self, percent: float) -> float:
+        """Seconds; 0 where nothing was recorded."""
+        self.flush()
+        return float(self._kept.get_value_at_percentile(percent)) / _MICROSECONDS
+
+    def encoded(self) -> bytes:
+        self.flush()
+        encoded: bytes = self._kept.encode()
+        return encoded
+
+    def merge(self, encoded: bytes) -> None:
+        """Raises ValueError for what is no histogram."""
+        self.flush()
+        try:
+            self._kept.decode_and_add(encoded)
+        except Exception as e:  # noqa: BLE001 - the library raises of its own, of zlib and of base64
+            raise ValueError("no HDR histogram") from e
+
+
+class Recorder:
+    """Counts and histograms of one kind of request in one phase."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._histograms: dict[Measure, Histogram] = {}
+
+    def add(self, measure: Measure, seconds: float) -> None:
+        histogram = self._histograms.get(measure)
+        if histogram is None:
+            histogram = self._histograms[measure] = Histogram()
+        histogram.add(seconds)
+
+    def taken(self) -> Recorded:
+        """All since the last call; begins anew."""
+        encoded = {measure: histogram.encoded() for measure, histogram in self._histograms.items()}
+        found = Recorded(dict(self.counts), encoded)
+        self.counts, self._histograms = Counter(), {}
+        return found
+
+    def merge(self, recorded: Recorded) -> None:
+        """Adds what another has measured. Raises ValueError."""
+        self.counts.update(recorded.counts)
+        for measure, encoded in recorded.histograms.items():
+            self._histograms.setdefault(measure, Histogram()).merge(encoded)
+
+    @property
+    def histograms(self) -> Mapping[Measure, Histogram]:
+        return self._histograms
+
+
+def percentile(answers: Histogram, failed: int, percent: float) -> float | None:
+    """Of all requests, those that failed above every answer; None where it falls on one that failed, or on nothing."""
+    total = answers.count + failed
+    rank = percent / 100 * total
+    if not total or rank > answers.count:
+        return None
+    return answers.percentile(100 * rank / answers.count)

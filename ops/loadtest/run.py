@@ -1,0 +1,108 @@
+"""Everything that a load run leaves behind: what verdict and reports are made from. Reports of many drivers, merged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ops.loadtest.frames import Report
+from ops.loadtest.plan import Plan
+from ops.loadtest.recording import Recorded, Recorder
+
+
+@dataclass(frozen=True)
+class Second:
+    """What came in within one second, all kinds together. ``at`` in whole seconds from the start."""
+
+    at: int
+    kind: int
+    recorded: Recorded
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a driver said of itself, at one report."""
+
+    at_unix_seconds: float
+    cpu_share: float
+    """Of one core."""
+    memory_bytes: int
+    in_flight: int
+    waiting: int
+    connections: int
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One driver over the whole run."""
+
+    name: str
+    health: tuple[Health, ...]
+    ended: bool
+    """Its final report came: without it requests went unrecorded."""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    suite: str
+    plan: Plan
+    started_unix_seconds: float
+    ended_unix_seconds: float
+    cells: Mapping[tuple[int, int], Recorded]
+    """By phase and kind, as numbered in the plan."""
+    seconds: tuple[Second, ...]
+    generators: tuple[Generator, ...]
+    interrupted: str = ""
+    """Why it ended early."""
+
+
+@dataclass
+class Collecting:
+    """Takes the drivers' reports as they come; memory grows with time and kinds, never with requests."""
+
+    suite: str
+    plan: Plan
+    started_unix_seconds: float
+    _cells: dict[tuple[int, int], Recorder] = field(default_factory=dict)
+    _seconds: dict[tuple[int, int], Recorder] = field(default_factory=dict)
+    _health: dict[str, list[Health]] = field(default_factory=dict)
+    _final: dict[str, Report] = field(default_factory=dict)
+
+    def take(self, name: str, report: Report) -> None:
+        second = int(report.elapsed_seconds)
+        for cell in report.cells:
+            self._cells.setdefault((cell.phase, cell.kind), Recorder()).merge(cell.recorded)
+            self._seconds.setdefault((second, cell.kind), Recorder()).merge(cell.recorded)
+        health = self._health.setdefault(name, [])
+        elapsed = report.at_unix_seconds - (health[-1].at_unix_seconds if health else self.started_unix_seconds)
+        share = report.cpu_seconds / elapsed if elapsed > 0 else 0.0
+        health.append(
+            Health(
+                report.at_unix_seconds,
+                share,
+                report.memory_bytes,
+                report.in_flight,
+                report.waiting,
+                report.connections,
+            )
+        )
+        if report.final:
+            self._final[name] = report
+
+    def counts(self) -> Counter[str]:
+        """All so far, for progress."""
+        return sum((recorder.counts for recorder in self._cells.values()), Counter[str]())
+
+    def run(self, ended_unix_seconds: float, interrupted: str = "") -> Run:
+        """All that was taken; to be called once, at the end."""
+        generators = tuple(
+            Generator(name, tuple(health), name in self._final, self._final[name].error if name in self._final else "")
+            for name, health in sorted(self._health.items())
+        )
+        seconds = tuple(Second(at, kind, one.taken()) for (at, kind), one in sorted(self._seconds.items()))
+        cells = {key: recorder.taken() for key, recorder in sorted(self._cells.items())}
+        return Run(
+            self.suite, self.plan, self.started_unix_seconds, ended_unix_seconds, cells, seconds, generators, interrupted
+        )
