@@ -75,11 +75,11 @@ $(VENV)/bin/python:
 
 $(VENV)/ops.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing what the toolkit needs into $(VENV) (once, about a minute)"
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards,load]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 $(VENV)/test.ready: $(VENV)/ops.ready
-	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards,test]' 2> >(grep -v "is ignored" >&2)
+	@$(BIN)/pip install $(PIP_QUIET) -c constraints.txt -e '.[ops,prometheus,dashboards,load,test]' 2> >(grep -v "is ignored" >&2)
 	@touch $@
 
 build/node/ready: tests/node/package.json tests/node/package-lock.json

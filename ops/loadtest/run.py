@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from ops.loadtest.frames import Report
 from ops.loadtest.plan import Plan
-from ops.loadtest.recording import Recorded, Recorder
+from ops.loadtest.recording import Measure, Recorded, Recorder
+from ops.spec.loadtest import Stage
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,37 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class ServerHistogram:
+    """What the gateway itself counted from before the first request until after the last, all workers together."""
+
+    measure: Measure
+    """LATENCY, from a request's arrival at the gateway on; FIRST_TOKEN; TIME_PER_TOKEN. Of whole answers alone."""
+    task_class: str
+    bounds_seconds: tuple[float, ...]
+    counts: tuple[int, ...]
+    """By bound, not cumulative; one more for what lies above the last."""
+
+
+@dataclass(frozen=True)
+class ServerHealth:
+    """What a process of the gateway said of itself, at one moment."""
+
+    at_unix_seconds: float
+    name: str
+    memory_bytes: int
+    open_files: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """The service's own view of the run. ``blind`` says why there is none, and is empty where there is."""
+
+    histograms: tuple[ServerHistogram, ...] = ()
+    health: tuple[ServerHealth, ...] = ()
+    blind: str = "the gateway's metrics were not asked for"
+
+
+@dataclass(frozen=True)
 class Run:
     suite: str
     plan: Plan
@@ -56,6 +88,13 @@ class Run:
     generators: tuple[Generator, ...]
     interrupted: str = ""
     """Why it ended early."""
+    server: Server = Server()
+    lost: tuple[str, ...] = ()
+    """Workers of Locust that went missing, came too late or were never there, one line each."""
+    stages: tuple[Stage, ...] = ()
+    """The suite's, in the order of the plan's phases."""
+    scale: float = 1.0
+    """Of the spec's load."""
 
 
 @dataclass
@@ -95,7 +134,15 @@ class Collecting:
         """All so far, for progress."""
         return sum((recorder.counts for recorder in self._cells.values()), Counter[str]())
 
-    def run(self, ended_unix_seconds: float, interrupted: str = "") -> Run:
+    def run(
+        self,
+        ended_unix_seconds: float,
+        interrupted: str = "",
+        server: Server = Server(),
+        lost: tuple[str, ...] = (),
+        stages: tuple[Stage, ...] = (),
+        scale: float = 1.0,
+    ) -> Run:
         """All that was taken; to be called once, at the end."""
         generators = tuple(
             Generator(name, tuple(health), name in self._final, self._final[name].error if name in self._final else "")
@@ -104,5 +151,16 @@ class Collecting:
         seconds = tuple(Second(at, kind, one.taken()) for (at, kind), one in sorted(self._seconds.items()))
         cells = {key: recorder.taken() for key, recorder in sorted(self._cells.items())}
         return Run(
-            self.suite, self.plan, self.started_unix_seconds, ended_unix_seconds, cells, seconds, generators, interrupted
+            suite=self.suite,
+            plan=self.plan,
+            started_unix_seconds=self.started_unix_seconds,
+            ended_unix_seconds=ended_unix_seconds,
+            cells=cells,
+            seconds=seconds,
+            generators=generators,
+            interrupted=interrupted,
+            server=server,
+            lost=lost,
+            stages=stages,
+            scale=scale,
         )

@@ -32,6 +32,8 @@ class _Usage(msgspec.Struct):
 class _Event(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
+    text: str | None = None
+    """Of the service's own tasks, which stream text alone."""
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -75,7 +77,9 @@ class Stream:
             return
         if found.usage is not None:
             self.usage = found.usage
-        if any(one.text or (one.delta and (one.delta.content or one.delta.reasoning_content)) for one in found.choices):
+        if found.text or any(
+            one.text or (one.delta and (one.delta.content or one.delta.reasoning_content)) for one in found.choices
+        ):
             if self.events:
                 self.intervals.append(at - self.last)
             else:
