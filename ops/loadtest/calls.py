@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ops.loadtest.connection import Connection, Exchange
@@ -11,6 +12,14 @@ from ops.loadtest.streams import Stream
 
 INTENDED, OK, LATE, CUT, DROPPED, TOKENS, EVENTS = "intended", "ok", "late", "failed.cut", "dropped", "tokens", "events"
 """Names of counts; besides them ``failed.`` with a ``Failure``, and ``status.`` with an HTTP status that is not 200."""
+UNRECONCILED = "unreconciled"
+"""Whole streams without usage, or with another number of tokens than came."""
+_FAILURES = ("failed.", "status.", DROPPED)
+
+
+def failures(counts: Mapping[str, int]) -> dict[str, int]:
+    """Those of the counts that stand for requests without a good answer."""
+    return {name: count for name, count in counts.items() if name.startswith(_FAILURES) and count}
 
 
 @dataclass(slots=True)
@@ -43,8 +52,10 @@ def record(call: Call, exchange: Exchange) -> None:
         counts[LATE] += latency > call.kind.target_seconds
         recorder.add(Measure.LATENCY, latency)
         recorder.add(Measure.SERVICE, exchange.ended - exchange.sent)
-        if stream is not None and stream.events:
-            _record_stream(call, stream)
+        if stream is not None:
+            counts[UNRECONCILED] += not stream.reconciled
+            if stream.events:
+                _record_stream(call, stream)
 
 
 def _record_stream(call: Call, stream: Stream) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from ops.loadtest.frames import Report
 from ops.loadtest.plan import Plan
 from ops.loadtest.recording import Measure, Recorded, Recorder
 from ops.spec.loadtest import Stage
 
+WINDOWS_MAX = 600
+"""A longer run has wider windows: what is kept of time is bounded."""
+
 
 @dataclass(frozen=True)
-class Second:
-    """What came in within one second, all kinds together. ``at`` in whole seconds from the start."""
+class Window:
+    """What came in, of one task class, within ``seconds`` after ``at`` seconds from the start."""
 
     at: int
-    kind: int
+    seconds: int
+    task_class: str
     recorded: Recorded
 
 
@@ -26,8 +31,10 @@ class Health:
     """What a driver said of itself, at one report."""
 
     at_unix_seconds: float
+    elapsed_seconds: float
+    """Since the driver began."""
     cpu_share: float
-    """Of one core."""
+    """Of one core, since the report before."""
     memory_bytes: int
     in_flight: int
     waiting: int
@@ -84,7 +91,7 @@ class Run:
     ended_unix_seconds: float
     cells: Mapping[tuple[int, int], Recorded]
     """By phase and kind, as numbered in the plan."""
-    seconds: tuple[Second, ...]
+    windows: tuple[Window, ...]
     generators: tuple[Generator, ...]
     interrupted: str = ""
     """Why it ended early."""
@@ -105,21 +112,24 @@ class Collecting:
     plan: Plan
     started_unix_seconds: float
     _cells: dict[tuple[int, int], Recorder] = field(default_factory=dict)
-    _seconds: dict[tuple[int, int], Recorder] = field(default_factory=dict)
+    _windows: dict[tuple[int, str], Recorded] = field(default_factory=dict)
+    _open: dict[tuple[int, str], Recorder] = field(default_factory=dict)
+    """Windows that are still coming in: a histogram is large until it is encoded."""
     _health: dict[str, list[Health]] = field(default_factory=dict)
     _final: dict[str, Report] = field(default_factory=dict)
 
     def take(self, name: str, report: Report) -> None:
-        second = int(report.elapsed_seconds)
+        at = int(report.elapsed_seconds) // self.window_seconds * self.window_seconds
         for cell in report.cells:
             self._cells.setdefault((cell.phase, cell.kind), Recorder()).merge(cell.recorded)
-            self._seconds.setdefault((second, cell.kind), Recorder()).merge(cell.recorded)
+            self._window(at, self.plan.kinds[cell.kind].task_class).merge(cell.recorded)
         health = self._health.setdefault(name, [])
         elapsed = report.at_unix_seconds - (health[-1].at_unix_seconds if health else self.started_unix_seconds)
         share = report.cpu_seconds / elapsed if elapsed > 0 else 0.0
         health.append(
             Health(
                 report.at_unix_seconds,
+                report.elapsed_seconds,
                 share,
                 report.memory_bytes,
                 report.in_flight,
@@ -133,6 +143,23 @@ class Collecting:
     def counts(self) -> Counter[str]:
         """All so far, for progress."""
         return sum((recorder.counts for recorder in self._cells.values()), Counter[str]())
+
+    @property
+    def window_seconds(self) -> int:
+        return max(1, ceil(self.plan.seconds / WINDOWS_MAX))
+
+    def _window(self, at: int, task_class: str) -> Recorder:
+        found = self._open.get((at, task_class))
+        if found is None:
+            self._close(before=at)
+            found = self._open[at, task_class] = Recorder()
+            if (at, task_class) in self._windows:  # a worker's report came late
+                found.merge(self._windows.pop((at, task_class)))
+        return found
+
+    def _close(self, before: int | None = None) -> None:
+        for key in [key for key in self._open if before is None or key[0] != before]:
+            self._windows[key] = self._open.pop(key).taken()
 
     def run(
         self,
@@ -148,7 +175,11 @@ class Collecting:
             Generator(name, tuple(health), name in self._final, self._final[name].error if name in self._final else "")
             for name, health in sorted(self._health.items())
         )
-        seconds = tuple(Second(at, kind, one.taken()) for (at, kind), one in sorted(self._seconds.items()))
+        self._close()
+        windows = tuple(
+            Window(at, self.window_seconds, task_class, recorded)
+            for (at, task_class), recorded in sorted(self._windows.items())
+        )
         cells = {key: recorder.taken() for key, recorder in sorted(self._cells.items())}
         return Run(
             suite=self.suite,
@@ -156,7 +187,7 @@ class Collecting:
             started_unix_seconds=self.started_unix_seconds,
             ended_unix_seconds=ended_unix_seconds,
             cells=cells,
-            seconds=seconds,
+            windows=windows,
             generators=generators,
             interrupted=interrupted,
             server=server,

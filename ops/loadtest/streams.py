@@ -42,7 +42,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 class Stream:
     """Fed with an answer's body as it comes; ``at`` in seconds of the clock of the connection."""
 
-    __slots__ = ("_rest", "events", "first", "intervals", "last", "usage", "whole")
+    __slots__ = ("_rest", "counted", "events", "first", "intervals", "last", "usage", "whole")
 
     def __init__(self) -> None:
         self._rest = b""
@@ -50,6 +50,8 @@ class Stream:
         """When the first and the last event with content came; 0 if none has."""
         self.events = 0
         """Events with content."""
+        self.counted = 0
+        """Tokens that the events name; 0 where the engine was not asked to name them (vLLM's ``return_token_ids``)."""
         self.intervals: list[float] = []
         """Seconds between one event with content and the next."""
         self.usage: _Usage | None = None
@@ -77,6 +79,7 @@ class Stream:
             return
         if found.usage is not None:
             self.usage = found.usage
+        self.counted += sum(len(one.token_ids) for one in found.choices if one.token_ids)
         if found.text or any(
             one.text or (one.delta and (one.delta.content or one.delta.reasoning_content)) for one in found.choices
         ):
@@ -86,6 +89,14 @@ class Stream:
                 self.first = at
             self.events += 1
             self.last = at
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether the usage told at the end agrees with what came: all tokens named, or at least one an event."""
+        if self.usage is None:
+            return False
+        told = self.usage.completion_tokens
+        return told == self.counted if self.counted else told >= self.events
 
     @property
     def tokens(self) -> int:

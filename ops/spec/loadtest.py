@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ops.spec.base import ENTRIES_MAX, Count, Name, Part, Percent, Seconds, Text
+from ops.spec.load_judging import Comparing, Sought, Validity
 
 Share = Annotated[float, Field(ge=0, le=1000)]
 """Percent of a target; above 100 is more than was promised."""
@@ -93,3 +94,6 @@ class Load(Part):
     """A closed user's pause, in the mean."""
     connections_per_user: Annotated[float, Field(gt=0, le=1)]
     suites: Annotated[Mapping[Name, Suite], Field(min_length=1, max_length=ENTRIES_MAX)]
+    validity: Validity
+    sought: Sought
+    comparing: Comparing

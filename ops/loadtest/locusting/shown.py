@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from hdrh.histogram import HdrHistogram
 from locust.stats import RequestStats, StatsEntry
 
-from ops.loadtest.calls import LATE, OK
+from ops.loadtest.calls import OK, failures
 from ops.loadtest.frames import Report
 from ops.loadtest.plan import Plan
 from ops.loadtest.recording import Measure, Recorded
 
 _MICROSECONDS_PER_MS = 1000
-_OUTSIDE = ("intended", OK, LATE, "tokens", "events")
-"""Counts that are no failures."""
 
 
 def show(stats: RequestStats, plan: Plan, report: Report) -> None:
@@ -26,10 +22,6 @@ def show(stats: RequestStats, plan: Plan, report: Report) -> None:
         for cause, count in failures(cell.recorded.counts).items():
             for _ in range(count):
                 stats.log_error("POST", kind.task, cause)
-
-
-def failures(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in counts.items() if name not in _OUTSIDE and count}
 
 
 def _add(entry: StatsEntry, recorded: Recorded, at: float) -> None:
