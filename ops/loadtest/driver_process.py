@@ -7,6 +7,7 @@ stdin does: whoever started it is gone.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import sys
@@ -43,11 +44,13 @@ async def _run(begin: Begin) -> None:
     threading.Thread(target=_listen, args=(loop, driver), daemon=True).start()
     running = asyncio.create_task(driver.run())
     cpu = _cpu_seconds()
-    while not running.done():
+    over = False
+    while not over:
         await asyncio.wait((running,), timeout=REPORT_SECONDS)
+        over = running.done()  # and only then the report is the final one: it may end while one is being written
         before, cpu = cpu, _cpu_seconds()
-        error = str(running.exception()) if running.done() and running.exception() else ""
-        report = _report(driver, cpu - before, running.done(), error)
+        error = str(running.exception()) if over and running.exception() else ""
+        report = _report(driver, cpu - before, over, error)
         await loop.run_in_executor(None, write, sys.stdout.buffer, report)
 
 
@@ -85,4 +88,7 @@ def _cpu_seconds() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread still reads stdin: Python's own way out would wait for it, and abort

@@ -81,6 +81,13 @@ class Histogram:
         self.flush()
         return float(self._kept.get_value_at_percentile(percent)) / _MICROSECONDS
 
+    def over(self, seconds: float) -> int:
+        """How many took longer; one that cannot be told from it did."""
+        self.flush()
+        recorded = self._kept.get_recorded_iterator()
+        micros = round(seconds * _MICROSECONDS)
+        return sum(one.count_at_value_iterated_to for one in recorded if one.value_iterated_to > micros)
+
     def encoded(self) -> bytes:
         self.flush()
         encoded: bytes = self._kept.encode()

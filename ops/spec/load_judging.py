@@ -18,6 +18,8 @@ class Validity(Part):
     """Of one core, by any generator's driver."""
     generator_cpu_seconds: Seconds
     """Over which that is averaged."""
+    generator_silence_seconds_max: Seconds
+    """A driver reports twice a second; longer silent, it was stopped or starved."""
     server_count_percent_max: Percent
     """By which the gateway's count of whole answers may differ from ours."""
     server_late_points_max: Percent
