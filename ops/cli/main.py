@@ -48,6 +48,7 @@ NOUNS: Mapping[str, Noun] = {
     "controller": Noun("ops.cli.controller", "The process that carries rollouts out."),
     "alerts": Noun("ops.cli.alerts", "Rules, rule tests and runbooks from the spec."),
     "dashboards": Noun("ops.cli.dashboards", "What Grafana shows, from the spec."),
+    "load": Noun("ops.cli.load", "Load suites, judged against the spec."),
     "probe": Noun("ops.cli.probe", "Ask the public API as a user would.", group=False),
 }
 

@@ -34,7 +34,11 @@ class Broken:
     why: str
 
 
-class BrokenTrace(ValueError):
+class TraceError(ValueError):
+    """No trace, or one that says nothing; the message says where and why."""
+
+
+class BrokenTrace(TraceError):
     """Lines that say nothing."""
 
     def __init__(self, name: str, broken: Sequence[Broken], lines: int) -> None:
@@ -47,10 +51,10 @@ class BrokenTrace(ValueError):
 def read_trace(name: str, text: str, tasks: Collection[str]) -> tuple[list[Entry], list[Broken]]:
     """Entries in the order of their times, which count from the first one; and the lines that are none.
 
-    ``tasks`` are those that the spec has. Raises ValueError where there is no entry at all.
+    ``tasks`` are those that the spec has. Raises TraceError where there is no entry at all.
     """
     entries, broken = [], []
-    for line, found in _rows(text):
+    for line, found in _rows(name, text):
         if isinstance(found, str):
             broken.append(Broken(line, found))
             continue
@@ -59,7 +63,7 @@ def read_trace(name: str, text: str, tasks: Collection[str]) -> tuple[list[Entry
         except ValueError as e:
             broken.append(Broken(line, str(e)))
     if not entries and not broken:
-        raise ValueError(f"{name}: no entries")
+        raise TraceError(f"{name}: no entries")
     entries.sort(key=lambda entry: entry.at)
     start = entries[0].at if entries else 0.0
     return [Entry(entry.at - start, entry.wish) for entry in entries], broken
@@ -72,11 +76,11 @@ def sound(name: str, entries: Sequence[Entry], broken: Sequence[Broken], skip_br
     return entries
 
 
-def _rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
+def _rows(name: str, text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
     """Number and fields of each line, or why it has none."""
     lines = text.splitlines()
     if len(lines) > ENTRIES_MAX:
-        raise ValueError(f"more than {ENTRIES_MAX:,} lines")
+        raise TraceError(f"{name}: more than {ENTRIES_MAX:,} lines")
     begun = next((line for line in lines if line.strip()), "")
     return _json_rows(lines) if begun.lstrip().startswith("{") else _csv_rows(lines)
 

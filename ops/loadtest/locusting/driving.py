@@ -12,6 +12,8 @@ import msgspec
 from ops.loadtest.frames import Adjust, Begin, Report, Stop, read, write
 from ops.loadtest.plan import Plan
 
+SETTLE_SECONDS = 0.05
+"""Locust's users come and go in crowds: the driver is told of them together."""
 STOP_SECONDS_EXTRA = 10.0
 """Beyond the plan's own bound for what is under way; then the process is ended."""
 
@@ -25,7 +27,8 @@ class Driving:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ops.loadtest.driver_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._begun = False
+        self._begun = self._stopping = False
+        self._telling: gevent.Greenlet | None = None
         self._listening = gevent.spawn(self._listen)
         self.final: Report | None = None
 
@@ -36,9 +39,15 @@ class Driving:
     def leave(self) -> None:
         self._changed(self._users - 1)
 
+    def end(self) -> None:
+        """Nothing more is sent from now on; what is under way may end. Users that leave after this change nothing."""
+        if not self._stopping:
+            self._stopping = True
+            self._say(Stop())
+
     def stop(self) -> None:
         """Waits for the final report, within its bound; what comes later is lost, and ``final`` stays None."""
-        self._say(Stop())
+        self.end()
         self._listening.join(self._plan.drain_seconds_max + STOP_SECONDS_EXTRA)
         if self._process.poll() is None:
             self._process.kill()
@@ -46,12 +55,19 @@ class Driving:
 
     def _changed(self, users: int) -> None:
         self._users = users
-        share = min(1.0, users / self._users_total)
+        if self._telling is None and not self._stopping:
+            self._telling = gevent.spawn_later(SETTLE_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        if self._stopping:
+            return
+        share = min(1.0, self._users / self._users_total)
         if self._begun:
-            self._say(Adjust(share, users))
+            self._say(Adjust(share, self._users))
         else:
             self._begun = True
-            self._say(Begin(self._plan, share, users))
+            self._say(Begin(self._plan, share, self._users))
 
     def _say(self, order: Begin | Adjust | Stop) -> None:
         try:
@@ -62,8 +78,11 @@ class Driving:
 
     def _listen(self) -> None:
         stdout = self._process.stdout
-        while stdout is not None and (data := read(stdout)) is not None:  # type: ignore[arg-type]
-            report = msgspec.msgpack.decode(data, type=Report)
-            if report.final:
-                self.final = report
-            self._take(report)
+        try:
+            while stdout is not None and (data := read(stdout)) is not None:  # type: ignore[arg-type]
+                report = msgspec.msgpack.decode(data, type=Report)
+                if report.final:
+                    self.final = report
+                self._take(report)
+        except ValueError:
+            pass  # it was killed within a report: the missing final one makes the run invalid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hdrh.histogram import HdrHistogram
 from locust.stats import RequestStats, StatsEntry
 
@@ -17,14 +18,26 @@ def show(stats: RequestStats, plan: Plan, report: Report) -> None:
     """Adds a report's requests to Locust's statistics."""
     for cell in report.cells:
         kind = plan.kinds[cell.kind]
+        latencies = _latencies(cell.recorded)
         for entry in (stats.get(kind.task, "POST"), stats.total):
-            _add(entry, cell.recorded, report.at_unix_seconds)
+            _add(entry, cell.recorded, latencies, report.at_unix_seconds)
         for cause, count in failures(cell.recorded.counts).items():
             for _ in range(count):
                 stats.log_error("POST", kind.task, cause)
 
 
-def _add(entry: StatsEntry, recorded: Recorded, at: float) -> None:
+def _latencies(recorded: Recorded) -> list[tuple[float, int]]:
+    """Milliseconds and how often. Not by the library's iterator, which walks over every bucket there is: 34 ms."""
+    encoded = recorded.histograms.get(Measure.LATENCY)
+    if encoded is None:
+        return []
+    histogram = HdrHistogram.decode(encoded)
+    counts = np.ctypeslib.as_array(histogram.counts)
+    found = np.flatnonzero(counts).tolist()
+    return [(histogram.get_value_from_index(i) / _MICROSECONDS_PER_MS, int(counts[i])) for i in found]
+
+
+def _add(entry: StatsEntry, recorded: Recorded, latencies: list[tuple[float, int]], at: float) -> None:
     failed = sum(failures(recorded.counts).values())
     answered = recorded.counts.get(OK, 0)
     second = int(at)
@@ -32,12 +45,7 @@ def _add(entry: StatsEntry, recorded: Recorded, at: float) -> None:
     entry.num_reqs_per_sec[second] += answered + failed
     entry.num_none_requests += failed  # without a time: a failure is no fast answer
     entry.last_request_timestamp = at
-    encoded = recorded.histograms.get(Measure.LATENCY)
-    if encoded is None:
-        return
-    for item in HdrHistogram.decode(encoded).get_recorded_iterator():
-        milliseconds = item.value_iterated_to / _MICROSECONDS_PER_MS
-        count = item.count_at_value_iterated_to
+    for milliseconds, count in latencies:
         entry.response_times[round(milliseconds)] += count
         entry.total_response_time += round(milliseconds * count)
         entry.min_response_time = min(entry.min_response_time or milliseconds, milliseconds)
