@@ -56,7 +56,8 @@ def _of_phase(run: Run, number: int, bounds: Validity) -> Iterator[Evidence]:
         )  # fmt: skip
     lag = seen.histogram(Measure.SEND_LAG).percentile(95)
     if lag * _MS > bounds.send_lag_p95_ms_max:
-        waiting = max((one.waiting for _, one in _health(run, number)), default=0)
+        full = [one for _, one in _health(run, number) if one.connections >= run.plan.connections_max]
+        waiting = max((one.waiting for one in full), default=0)
         mend = (
             f"up to {waiting:,} requests waited for one of {run.plan.connections_max:,} connections: offer more of them"
             if waiting

@@ -1,0 +1,21 @@
+"""What a load run leaves in its folder: ``report.json``, from which the others are made, a page and JUnit's XML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ops.loadtest.judging import Assessment
+from ops.loadtest.reporting_document import Document, document_bytes
+from ops.loadtest.reporting_figures import document
+from ops.loadtest.run import Run
+from ops.spec.model import Spec
+
+JSON_NAME, PAGE_NAME, JUNIT_NAME = "report.json", "report.html", "junit.xml"
+
+
+def write_reports(run: Run, spec: Spec, assessment: Assessment, folder: Path) -> Document:
+    """Raises OSError. The JSON is written first: what is left of a full disk is for what can be made anew from it."""
+    made = document(run, spec, assessment)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JSON_NAME).write_bytes(document_bytes(made))
+    return made
