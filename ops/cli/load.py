@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.output import CommandError, emit_table, fail_usage
+from ops.cli.output import CommandError, fail_usage
 from ops.verdict import EXIT_CODES, EXIT_USAGE, Outcome
 from serving.contract import METRICS_PATH
 
@@ -128,17 +129,15 @@ def _locust(suite: str, arguments: list[str]) -> int:
 
 def _show(folder: Path, json: bool) -> None:
     """What the run's report says. Raises CommandError where there is none."""
-    import msgspec
+    from ops.loadtest.reporting_document import Unreadable, document_bytes, read_document
+    from ops.loadtest.reporting_terminal import print_summary
 
-    path = folder / REPORT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
-        report = msgspec.json.decode(text)
-    except (OSError, msgspec.DecodeError) as e:
-        message = f"the run left no report in {folder}: what came of it is not known"
+        report = read_document(folder / REPORT_FILE)
+    except Unreadable as e:
+        message = f"the run left no report, and what came of it is not known: {e}"
         raise CommandError(message, EXIT_CODES[Outcome.INVALID]) from e
     if json:
-        print(text)
-        return
-    rows = [(item["text"],) for item in report["verdict"]["evidence"]]
-    emit_table(f"verdict: {report['verdict']['outcome']}", ("evidence",), rows)
+        print(document_bytes(report).decode(), end="")
+    else:
+        print_summary(report, sys.stdout)
