@@ -6,7 +6,7 @@ exact: no thinning, no steps of a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
@@ -32,6 +32,10 @@ class Segment:
     def requests(self) -> float:
         return self.seconds * (self.start + self.end) / 2
 
+    def until(self, seconds: float) -> float:
+        """Requests due in so many of its seconds."""
+        return seconds * (self.start + (self.end - self.start) * seconds / self.seconds / 2)
+
     def at(self, requests: float) -> float:
         """Seconds into the segment at which so many requests (of ``self.requests``) were due."""
         if not self.start and not self.end:
@@ -47,18 +51,30 @@ def poisson(rate_per_second: float, seconds: float, chance: Random) -> Iterator[
 
 
 def arrivals(
-    shape: Sequence[Segment], process: Process, chance: Random, share: Callable[[], float] = lambda: 1.0
+    shape: Sequence[Segment], process: Process, chance: Random, share: float = 1.0, since_seconds: float = 0.0
 ) -> Iterator[float]:
-    """Intended times in seconds from the start, rising. ``share`` is this generator's part of the whole rate, above 0;
-    it may change on the way."""
+    """Intended times in seconds from the start, rising, those after ``since_seconds``. ``share`` is this generator's
+    part of the whole rate, above 0. Where it changes, arrivals are drawn anew from then on: that is exact for either
+    process."""
     # The first of evenly spaced ones falls anywhere within its gap, so that several generators do not march in step.
-    due = (_gap(process, chance) if process is Process.POISSON else chance.random()) / share()
+    due = (_gap(process, chance) if process is Process.POISSON else chance.random()) / share
+    due += _requests_until(shape, since_seconds)
     begun, before = 0.0, 0.0
     for segment in shape:
         while due - before < segment.requests:
             yield begun + segment.at(due - before)
-            due += _gap(process, chance) / share()
+            due += _gap(process, chance) / share
         begun, before = begun + segment.seconds, before + segment.requests
+
+
+def _requests_until(shape: Sequence[Segment], seconds: float) -> float:
+    total = 0.0
+    for segment in shape:
+        if seconds <= 0:
+            break
+        total += segment.until(min(seconds, segment.seconds))
+        seconds -= segment.seconds
+    return total
 
 
 def _gap(process: Process, chance: Random) -> float:

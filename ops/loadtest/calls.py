@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ops.loadtest.connection import Connection, Exchange
+from ops.loadtest.connection import Connection, Exchange, Failure
 from ops.loadtest.plan import Kind
 from ops.loadtest.recording import Measure, Recorder
 from ops.loadtest.streams import Stream
 
 INTENDED, OK, LATE, CUT, DROPPED, TOKENS, EVENTS = "intended", "ok", "late", "failed.cut", "dropped", "tokens", "events"
 """Names of counts; besides them ``failed.`` with a ``Failure``, and ``status.`` with an HTTP status that is not 200."""
+BROKEN = "failed.broken"
+"""Streams with an error among their events, or with what is no event."""
 UNRECONCILED = "unreconciled"
 """Whole streams without usage, or with another number of tokens than came."""
 _FAILURES = ("failed.", "status.", DROPPED)
@@ -22,17 +24,39 @@ def failures(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name.startswith(_FAILURES) and count}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """Times in seconds of ``time.perf_counter``."""
+    """A request, from when it is due until it is over. Times in seconds of ``time.perf_counter``."""
 
     intended: float
     kind: Kind
+    request: bytes
     recorder: Recorder
-    stream: Stream | None
+    ended: Callable[[Connection | None], None]
+    """Called once, when it is recorded, with the connection that it leaves."""
     deadline: float
+    stream: Stream | None = None
     connection: Connection | None = None
-    """None once it is over."""
+    """While it is under way."""
+    over: bool = False
+
+    def use(self, connection: Connection) -> None:
+        self.connection = connection
+        if self.kind.stream:
+            self.stream = Stream()
+        connection.send(self.request, self._done, self.stream)
+
+    def fail(self, failure: Failure) -> None:
+        """It was never sent."""
+        self.over = True
+        self.recorder.counts[f"failed.{failure}"] += 1
+        self.ended(None)
+
+    def _done(self, connection: Connection, exchange: Exchange) -> None:
+        self.over = True
+        record(self, exchange)
+        self.connection = self.stream = None  # it may stay on a list for a while
+        self.ended(connection)
 
 
 def record(call: Call, exchange: Exchange) -> None:
@@ -44,8 +68,8 @@ def record(call: Call, exchange: Exchange) -> None:
         counts[f"failed.{exchange.failure}"] += 1
     elif exchange.status != 200:
         counts[f"status.{exchange.status}"] += 1
-    elif stream is not None and not stream.whole:
-        counts[CUT] += 1
+    elif stream is not None and (stream.broken or not stream.whole):
+        counts[BROKEN if stream.broken else CUT] += 1
     else:
         latency = exchange.ended - intended
         counts[OK] += 1

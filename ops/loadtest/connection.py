@@ -48,22 +48,28 @@ class Body(Protocol):
 
 
 Done = Callable[["Connection", Exchange], None]
+Lost = Callable[["Connection"], None]
+HEAD_BYTES_MAX = 1 << 18
 
 
 class Connection(asyncio.Protocol):
-    """``done`` is called once for each request that was sent, whatever became of it."""
+    """``done`` is called once for each request that was sent, whatever became of it; ``lost`` once, at the end."""
 
-    __slots__ = ("_body", "_done", "_exchange", "_head", "_parser", "_received", "_transport", "closed")
+    __slots__ = (
+        "_body", "_done", "_exchange", "_head", "_in_head", "_lost", "_parser", "_received", "_transport", "closed",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Lost | None = None) -> None:
+        self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._done: Done | None = None
         self._body: Body | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._received = 0.0
+        self._in_head = False
         self._head = b""
-        """The first bytes of the answer: its headers are looked at only if the connection ends."""
+        """The answer up to the end of its headers, and what came with it: looked at only if the connection ends."""
         self.closed = False
 
     @property
@@ -75,6 +81,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.idle:
             raise RuntimeError("the connection is not idle")
         self._exchange, self._done, self._body = Exchange(perf_counter()), done, body
+        self._head, self._in_head = b"", True
         self._transport.write(request)
 
     def abort(self, failure: Failure) -> None:
@@ -91,14 +98,19 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received = perf_counter()
-        if self._exchange is None:  # nothing was asked: whatever this is, the connection cannot be trusted
+        exchange = self._exchange
+        if exchange is None:  # nothing was asked: whatever this is, the connection cannot be trusted
             self.abort(Failure.PROTOCOL)
             return
-        if not self._exchange.first_byte:
-            self._exchange.first_byte, self._head = self._received, data
+        if not exchange.first_byte:
+            exchange.first_byte = self._received
+        if self._in_head:
+            self._head += data
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # the latter: nobody asked to change protocols
+            self.abort(Failure.PROTOCOL)
+        if self._in_head and len(self._head) > HEAD_BYTES_MAX:
             self.abort(Failure.PROTOCOL)
 
     def eof_received(self) -> bool:
@@ -106,18 +118,33 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if error is None and self._ends_with_connection():
-            if self._exchange is not None:
-                self._exchange.status = self._parser.get_status_code()
+        if error is None and self._exchange is not None and self._ends_with_connection():
+            self._exchange.status = self._parser.get_status_code()
             self._finish(None)
         self._finish(Failure.CLOSED)
+        if self._lost is not None:
+            self._lost(self)
 
     def _ends_with_connection(self) -> bool:
-        """Whether the answer has neither a length nor chunks, so that the connection's end is its own (RFC 9112, 6.3)."""
-        head, whole, _ = self._head.lower().partition(b"\r\n\r\n")
-        return bool(whole) and b"\r\ncontent-length:" not in head and b"\r\ntransfer-encoding:" not in head
+        """Whether the answer has neither length nor chunks, so that the connection's end is its own (RFC 9112, 6.3)."""
+        if self._in_head:
+            return False
+        rest = self._head.lower()
+        while rest.startswith((b"http/1.1 1", b"http/1.0 1")):
+            _, _, rest = rest.partition(b"\r\n\r\n")
+        head, _, _ = rest.partition(b"\r\n\r\n")
+        return b"\r\ncontent-length:" not in head and b"\r\ntransfer-encoding:" not in head
 
     # --- what the parser calls ----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Raises where an answer begins that came before its request went out: the server sent more than was asked."""
+        if self._exchange is None or self._exchange.sent >= self._received:
+            raise ValueError("an answer to no request")
+
+    def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() >= 200:
+            self._in_head = False
 
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
@@ -140,6 +167,7 @@ class Connection(asyncio.Protocol):
         if exchange is None or done is None:
             return
         self._exchange = self._done = self._body = None
+        self._head, self._in_head = b"", False
         exchange.failure = failure
         exchange.ended = self._received if failure is None else perf_counter()
         done(self, exchange)

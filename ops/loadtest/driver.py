@@ -8,31 +8,37 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from itertools import accumulate
+from math import ceil
 from random import Random
 from time import perf_counter
 
+from ops.loadtest.alarm import Alarm
 from ops.loadtest.arrivals import Segment, arrivals
-from ops.loadtest.calls import DROPPED, INTENDED, Call, record
-from ops.loadtest.connection import Connection, Exchange, Failure
+from ops.loadtest.calls import DROPPED, INTENDED, Call
+from ops.loadtest.connection import Connection, Failure
 from ops.loadtest.plan import Plan
 from ops.loadtest.pool import Pool
 from ops.loadtest.recording import Recorded, Recorder
-from ops.loadtest.streams import Stream
 
 SWEEP_SECONDS = 0.05
 """How often time-outs, users and the end are looked for."""
-WAIT_SECONDS_MAX = 0.5
-"""After which a wait for the next arrival looks whether the run was stopped."""
+WAIT_SECONDS_MAX = 0.05
+"""After which a wait for the next arrival looks whether the run was stopped, or its share changed."""
+CALLS_KEPT = 10_000
+"""Requests that are over and may stay on the lists of time-outs."""
 
 
 class Driver:
-    """``share`` is this generator's part of the rate, 0 to 1; ``users`` are those of a closed plan. Both may change."""
+    """``share`` is this generator's part of the rate, 0 to 1; ``users`` are those of a closed plan."""
 
-    def __init__(self, plan: Plan, share: float = 1.0, users: int = 0) -> None:
+    def __init__(self, plan: Plan, share: float = 1.0, users: int = 0, calls_kept: int = CALLS_KEPT) -> None:
+        self._calls_kept = calls_kept
         self.plan, self.share, self.users = plan, share, users
-        self.in_flight = 0
         self.pool = Pool(plan.host, plan.port, plan.tls, plan.connections_max, plan.waiting_max)
+        self._pending = 0
+        """Requests that were due and are not over, those that wait for a connection included."""
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._chance = Random(plan.seed)  # noqa: S311 - load, not secrets
         self._calls: dict[float, deque[Call]] = {kind.timeout_seconds: deque() for kind in plan.kinds}
@@ -44,17 +50,33 @@ class Driver:
     async def run(self) -> None:
         """Until the plan's phases are over, or ``stop``; then waits for what is under way, within its bound."""
         self._started = perf_counter()
+        self.adjust(self.share, self.users)
         sweeping = asyncio.create_task(self._sweep())
         try:
             await (self._arrive() if self.plan.rates else self._keep_users())
             await self._drain()
         finally:
             sweeping.cancel()
+            self._stopped = True
             self._end_all()
             self.pool.close()
 
+    def adjust(self, share: float, users: int) -> None:
+        """While it runs, too."""
+        self.share, self.users = share, users
+        self.pool.hold = round(self.plan.connections_held * share)
+
     def stop(self) -> None:
         self._stopped = True
+
+    @property
+    def in_flight(self) -> int:
+        return self._pending - self.pool.waiting
+
+    @property
+    def calls_listed(self) -> int:
+        """On the lists of time-outs, those included that are over."""
+        return sum(map(len, self._calls.values()))
 
     @property
     def elapsed_seconds(self) -> float:
@@ -68,72 +90,73 @@ class Driver:
 
     async def _arrive(self) -> None:
         shape = [Segment(rate.seconds, rate.start, rate.end) for rate in self.plan.rates]
-        for offset in arrivals(shape, self.plan.process, self._chance, self._known_share):
-            intended = self._started + offset
-            while (wait := intended - perf_counter()) > 0 and not self._stopped:
-                await asyncio.sleep(min(wait, WAIT_SECONDS_MAX))
-            if self._stopped:
-                return
-            self._request(intended, closed=False)
+        alarm = Alarm()
+        try:
+            while not self._over:
+                share, since = self.share, self.elapsed_seconds
+                if not share:
+                    await asyncio.sleep(SWEEP_SECONDS)
+                elif await self._arrive_at(arrivals(shape, self.plan.process, self._chance, share, since), alarm):
+                    return
+        finally:
+            alarm.close()
 
-    def _known_share(self) -> float:
-        return max(self.share, 1e-9)
+    async def _arrive_at(self, offsets: Iterator[float], alarm: Alarm) -> bool:
+        """Until they are over, which is true, or another share is asked for."""
+        share = self.share
+        for offset in offsets:
+            intended = self._started + offset
+            while (now := perf_counter()) < intended:
+                if self._stopped or self.share != share:
+                    return False
+                await alarm.until(min(intended, now + WAIT_SECONDS_MAX))
+            self._request(intended)
+        return True
+
+    @property
+    def _over(self) -> bool:
+        return self._stopped or self.elapsed_seconds >= self.plan.seconds
 
     async def _keep_users(self) -> None:
         """As many users as there should be; one more begins as soon as it is seen to be missing."""
-        loop = asyncio.get_running_loop()
-        while not self._stopped and self.elapsed_seconds < self.plan.seconds:
-            for _ in range(self.users - self._active):
-                self._think(loop, first=True)
+        while not self._over:
+            for _ in range(self.users - self._pending - self._thinking):
+                self._think(first=True)
             await asyncio.sleep(SWEEP_SECONDS)
 
-    @property
-    def _active(self) -> int:
-        return self.in_flight + self.pool.waiting + self._thinking
-
-    def _think(self, loop: asyncio.AbstractEventLoop, first: bool = False) -> None:
+    def _think(self, first: bool = False) -> None:
         """A closed user's pause. The first is of any length up to the mean, so that users do not march in step."""
         mean = self.plan.think_seconds
         pause = self._chance.random() * mean if first else self._chance.expovariate(1 / mean) if mean else 0.0
-        intended = perf_counter() + pause
         self._thinking += 1
-        loop.call_later(pause, self._thought, intended)
+        asyncio.get_running_loop().call_later(pause, self._thought, perf_counter() + pause)
 
     def _thought(self, intended: float) -> None:
         self._thinking -= 1
-        over = self._stopped or self.elapsed_seconds >= self.plan.seconds
-        if not over and self._active < self.users:
-            self._request(intended, closed=True)
+        if not self._over and self._pending + self._thinking < self.users:
+            self._request(min(intended, perf_counter()))  # a timer may be early by a part of a millisecond
 
     # --- what ---------------------------------------------------------------------------------------------------
 
-    def _request(self, intended: float, closed: bool) -> None:
-        index, request = self.plan.requests[self._chance.randrange(len(self.plan.requests))]
+    def _request(self, intended: float) -> None:
+        index, request = self.plan.requests[int(self._chance.random() * len(self.plan.requests))]
         kind = self.plan.kinds[index]
         recorder = self._recorder(intended, index)
         recorder.counts[INTENDED] += 1
-
-        def use(connection: Connection | None) -> None:
-            if connection is None:
-                recorder.counts[f"failed.{Failure.CONNECT}"] += 1
-                return
-            stream = Stream() if kind.stream else None
-            call = Call(intended, kind, recorder, stream, intended + kind.timeout_seconds, connection)
-            self._calls[kind.timeout_seconds].append(call)
-            self.in_flight += 1
-
-            def done(connection: Connection, exchange: Exchange) -> None:
-                call.connection = None
-                self.in_flight -= 1
-                record(call, exchange)
-                self.pool.give(connection)
-                if closed:
-                    self._think(asyncio.get_running_loop())
-
-            connection.send(request, done, stream)
-
-        if not self.pool.take(use):
+        call = Call(intended, kind, request, recorder, self._ended, intended + kind.timeout_seconds)
+        self._pending += 1
+        self._calls[kind.timeout_seconds].append(call)
+        if not self.pool.take(call):
+            self._pending -= 1
+            call.over = True
             recorder.counts[DROPPED] += 1
+
+    def _ended(self, connection: Connection | None) -> None:
+        self._pending -= 1
+        if connection is not None:
+            self.pool.give(connection)
+            if not self.plan.rates:
+                self._think()
 
     def _recorder(self, intended: float, kind: int) -> Recorder:
         phase = min(bisect_right(self._phase_ends, intended - self._started), len(self._phase_ends) - 1)
@@ -145,22 +168,37 @@ class Driver:
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Ends the requests whose time is over. Those of one time-out are nearly in the order of their deadlines."""
+        """Ends the requests whose time is over: those of one time-out stand in the order of their deadlines."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = perf_counter()
             for calls in self._calls.values():
-                while calls and (calls[0].connection is None or calls[0].deadline < now):
-                    call = calls.popleft()
-                    if call.connection is not None:
-                        call.connection.abort(Failure.TIMEOUT)
+                while calls and (calls[0].over or calls[0].deadline < now):
+                    self._end(calls.popleft(), Failure.TIMEOUT)
+            self._tidy()
+            self.pool.connect()
+
+    def _tidy(self) -> None:
+        """One request that takes long must not keep the many that came after it and are over."""
+        if self.calls_listed > 2 * self._pending + self._calls_kept:
+            for timeout, calls in self._calls.items():
+                self._calls[timeout] = deque(call for call in calls if not call.over)
 
     async def _drain(self) -> None:
-        deadline = perf_counter() + self.plan.drain_seconds_max
-        while (self.in_flight or self.pool.waiting) and perf_counter() < deadline:
+        for _ in range(ceil(self.plan.drain_seconds_max / SWEEP_SECONDS)):
+            if not self._pending:
+                return
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _end_all(self) -> None:
         for call in [call for calls in self._calls.values() for call in calls]:
-            if call.connection is not None:
-                call.connection.abort(Failure.STOPPED)
+            self._end(call, Failure.STOPPED)
+
+    def _end(self, call: Call, failure: Failure) -> None:
+        if call.over:
+            return
+        if call.connection is not None:
+            call.connection.abort(failure)
+        else:
+            self.pool.abandon(call)
+            call.fail(failure)

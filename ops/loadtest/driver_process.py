@@ -7,12 +7,14 @@ stdin does: whoever started it is gone.
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import io
 import resource
 import signal
 import sys
 import threading
 import time
+from typing import BinaryIO
 
 import msgspec
 import uvloop
@@ -26,22 +28,31 @@ _KIBIBYTE = 1024
 
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; whoever started it says when to end
-    begin = _next_order()
+    # Without a buffer, whose lock a thread that still reads would hold at the interpreter's end, which aborts then.
+    orders = io.FileIO(sys.stdin.fileno(), closefd=False)
+    try:
+        begin = _next_order(orders)
+    except (ValueError, msgspec.DecodeError):
+        begin = None
     if not isinstance(begin, Begin):
+        print("to be started by a load run, which tells it what to do", file=sys.stderr)
         return 2
-    uvloop.run(_run(begin))
+    try:
+        uvloop.run(_run(begin, orders))
+    except BrokenPipeError:  # whoever started it is gone
+        return 2
     return 0
 
 
-def _next_order() -> Order | None:
-    data = read(sys.stdin.buffer)
+def _next_order(orders: BinaryIO) -> Order | None:
+    data = read(orders)
     return None if data is None else msgspec.msgpack.decode(data, type=Order)
 
 
-async def _run(begin: Begin) -> None:
+async def _run(begin: Begin, orders: BinaryIO) -> None:
     driver = Driver(begin.plan, begin.share, begin.users)
     loop = asyncio.get_running_loop()
-    threading.Thread(target=_listen, args=(loop, driver), daemon=True).start()
+    threading.Thread(target=_listen, args=(loop, driver, orders), daemon=True).start()
     running = asyncio.create_task(driver.run())
     cpu = _cpu_seconds()
     over = False
@@ -54,15 +65,15 @@ async def _run(begin: Begin) -> None:
         await loop.run_in_executor(None, write, sys.stdout.buffer, report)
 
 
-def _listen(loop: asyncio.AbstractEventLoop, driver: Driver) -> None:
-    """Hands orders to the driver until stdin ends."""
-    while isinstance(order := _next_order(), Adjust):
-        loop.call_soon_threadsafe(_adjust, driver, order)
-    loop.call_soon_threadsafe(driver.stop)
-
-
-def _adjust(driver: Driver, order: Adjust) -> None:
-    driver.share, driver.users = order.share, order.users
+def _listen(loop: asyncio.AbstractEventLoop, driver: Driver, orders: BinaryIO) -> None:
+    """Hands orders to the driver until stdin ends, or says what is no order."""
+    with contextlib.suppress(RuntimeError):  # the loop is over
+        try:
+            while isinstance(order := _next_order(orders), Adjust):
+                loop.call_soon_threadsafe(driver.adjust, order.share, order.users)
+        except (ValueError, msgspec.DecodeError):
+            print("the load generator was told what it does not understand, and stops", file=sys.stderr)
+        loop.call_soon_threadsafe(driver.stop)
 
 
 def _report(driver: Driver, cpu_seconds: float, final: bool, error: str) -> Report:
@@ -88,7 +99,4 @@ def _cpu_seconds() -> float:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # a thread still reads stdin: Python's own way out would wait for it, and abort
+    sys.exit(main())

@@ -66,13 +66,22 @@ def write(stream: BinaryIO, message: Order | Report) -> None:
 
 def read(stream: BinaryIO) -> bytes | None:
     """One frame's content; None at the end. Raises ValueError where the stream ends within a frame or is no such."""
-    head = stream.read(_LENGTH.size)
+    head = _exactly(stream, _LENGTH.size)
     if not head:
         return None
     (length,) = _LENGTH.unpack(head) if len(head) == _LENGTH.size else (FRAME_BYTES_MAX + 1,)
     if length > FRAME_BYTES_MAX:
         raise ValueError("not a frame")
-    data = stream.read(length)
+    data = _exactly(stream, length)
     if len(data) < length:
         raise ValueError("the stream ended within a frame")
     return data
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    """So many bytes, or what there is before the end; a stream without a buffer gives what it has at hand."""
+    pieces: list[bytes] = []
+    while length and (piece := stream.read(length)):
+        pieces.append(piece)
+        length -= len(piece)
+    return b"".join(pieces)

@@ -7,10 +7,12 @@ and ranks above every answer in a percentile.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from math import ceil
 
 import msgspec
 import numpy as np
@@ -22,6 +24,9 @@ _DIGITS = 3
 """Significant digits kept: a relative error of 0.1 %."""
 _SIGNIFICANT_BITS = 11
 """As many as the histogram tells apart at three digits."""
+_HALF_BUCKET = 1 << (_SIGNIFICANT_BITS - 1)
+_ROUNDING = 1e-9
+"""Of a rank: 99.9 % of 1,000 is the 999th, however the product is rounded."""
 BUFFERED_MAX = 32_768
 
 
@@ -36,7 +41,7 @@ class Measure(StrEnum):
     """To the sending: the generator's own delay, and the wait for a connection."""
     FIRST_TOKEN = "first_token"
     TOKEN_INTERVAL = "token_interval"
-    """Between two events of a stream that carry tokens, by the tokens in the later one."""
+    """Between two events of a stream that carry content, however many tokens they bring (ITL)."""
     TIME_PER_TOKEN = "time_per_token"
     """Of a whole stream: from the first token to the last, by the tokens after the first (TPOT)."""
 
@@ -50,10 +55,11 @@ class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Histogram:
-    """Durations in seconds, to 0.1 %."""
+    """Durations in seconds, to 0.1 %. The counts are an HdrHistogram's own, written to in bulk."""
 
     def __init__(self) -> None:
         self._kept = HdrHistogram(1, int(SECONDS_MAX * _MICROSECONDS), _DIGITS)
+        self._counts = np.frombuffer(self._kept.counts, dtype=np.int64)
         self._buffer = array("d")
 
     def add(self, seconds: float) -> None:
@@ -64,12 +70,15 @@ class Histogram:
     def flush(self) -> None:
         if not self._buffer:
             return
-        seconds = np.frombuffer(self._buffer)
-        micros = np.clip(np.rint(seconds * _MICROSECONDS), 1, SECONDS_MAX * _MICROSECONDS).astype(np.int64)
-        unseen_bits = np.maximum(np.frexp(micros)[1] - _SIGNIFICANT_BITS, 0)
-        values, counts = np.unique((micros >> unseen_bits) << unseen_bits, return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            self._kept.record_value(value, count)
+        micros = np.clip(np.rint(np.frombuffer(self._buffer) * _MICROSECONDS), 1, SECONDS_MAX * _MICROSECONDS)
+        values = micros.astype(np.int64)
+        unseen_bits = np.maximum(np.frexp(micros)[1] - _SIGNIFICANT_BITS, 0).astype(np.int64)
+        # HdrHistogram's index: buckets of twice the width each, of which all but the first use their upper half.
+        added = np.bincount(((unseen_bits + 1) << (_SIGNIFICANT_BITS - 1)) + (values >> unseen_bits) - _HALF_BUCKET)
+        self._counts[: len(added)] += added
+        self._kept.total_count += len(values)
+        self._kept.min_value = min(self._kept.min_value, int(values.min()))
+        self._kept.max_value = max(self._kept.max_value, int(values.max()))
         self._buffer = array("d")
 
     @property
@@ -79,7 +88,12 @@ class Histogram:
     def percentile(self, percent: float) -> float:
         """Seconds; 0 where nothing was recorded."""
         self.flush()
-        return float(self._kept.get_value_at_percentile(percent)) / _MICROSECONDS
+        if not self._kept.total_count:
+            return 0.0
+        rank = max(1, ceil(percent / 100 * self._kept.total_count - _ROUNDING))
+        index = int(np.searchsorted(np.cumsum(self._counts), rank))
+        value = self._kept.get_highest_equivalent_value(self._kept.get_value_from_index(index))
+        return float(value) / _MICROSECONDS
 
     def over(self, seconds: float) -> int:
         """How many took longer; one that cannot be told from it did."""
@@ -93,13 +107,18 @@ class Histogram:
         encoded: bytes = self._kept.encode()
         return encoded
 
+    def clear(self) -> None:
+        self._buffer = array("d")
+        self._counts[:] = 0  # as its own reset does, one by one
+        self._kept.total_count, self._kept.min_value, self._kept.max_value = 0, sys.maxsize, 0
+
     def merge(self, encoded: bytes) -> None:
         """Raises ValueError for what is no histogram."""
         self.flush()
         try:
             self._kept.decode_and_add(encoded)
-        except Exception as e:  # noqa: BLE001 - the library raises of its own, of zlib and of base64
-            raise ValueError("no HDR histogram") from e
+        except Exception as e:
+            raise ValueError("no HDR histogram") from e  # the library raises of its own, of zlib and of base64
 
 
 class Recorder:
@@ -117,9 +136,12 @@ class Recorder:
 
     def taken(self) -> Recorded:
         """All since the last call; begins anew."""
-        encoded = {measure: histogram.encoded() for measure, histogram in self._histograms.items()}
-        found = Recorded(dict(self.counts), encoded)
-        self.counts, self._histograms = Counter(), {}
+        used = {measure: histogram for measure, histogram in self._histograms.items() if histogram.count}
+        found = Recorded(dict(self.counts), {measure: histogram.encoded() for measure, histogram in used.items()})
+        for histogram in used.values():  # making one costs more than emptying it; those that nobody used can go
+            histogram.clear()
+        self.counts.clear()
+        self._histograms = used
         return found
 
     def merge(self, recorded: Recorded) -> None:

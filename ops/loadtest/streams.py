@@ -30,6 +30,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
+    error: msgspec.Raw | None = None
     choices: list[_Choice] = []
     usage: _Usage | None = None
     text: str | None = None
@@ -42,7 +43,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 class Stream:
     """Fed with an answer's body as it comes; ``at`` in seconds of the clock of the connection."""
 
-    __slots__ = ("_rest", "counted", "events", "first", "intervals", "last", "usage", "whole")
+    __slots__ = ("_rest", "broken", "counted", "events", "first", "intervals", "last", "usage", "whole")
 
     def __init__(self) -> None:
         self._rest = b""
@@ -57,11 +58,15 @@ class Stream:
         self.usage: _Usage | None = None
         self.whole = False
         """The end mark came."""
+        self.broken = False
+        """An error came, or what is no event of a model; the end mark may come all the same."""
 
     def feed(self, data: bytes, at: float) -> None:
         """Raises ValueError on an event longer than any model's."""
         if self._rest:
             data = self._rest + data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")  # one that is split stays in the rest until its other half comes
         *events, self._rest = data.split(_SEPARATOR)
         if len(self._rest) > _EVENT_BYTES_MAX:
             raise ValueError("an event of a stream is too long")
@@ -69,14 +74,19 @@ class Stream:
             self._event(event, at)
 
     def _event(self, event: bytes, at: float) -> None:
-        payload = event.removeprefix(b"data:").strip()
+        payload = _payload(event)
         if payload == _END:
             self.whole = True
+            return
+        if not payload:  # a comment, which keeps the connection open
             return
         try:
             found = _decode(payload)
         except msgspec.DecodeError:
+            self.broken = True
             return
+        if found.error is not None and found.error != b"null":
+            self.broken = True
         if found.usage is not None:
             self.usage = found.usage
         self.counted += sum(len(one.token_ids) for one in found.choices if one.token_ids)
@@ -102,3 +112,11 @@ class Stream:
     def tokens(self) -> int:
         """By the usage that the engine tells; without it, one for each event."""
         return self.usage.completion_tokens if self.usage is not None else self.events
+
+
+def _payload(event: bytes) -> bytes:
+    """The data of an event, its lines together; other fields, and comments, left out."""
+    if event.startswith(b"data:") and b"\n" not in event:
+        return event[5:].strip()
+    lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[5:].strip() for line in lines).strip()
