@@ -26,6 +26,8 @@ SWEEP_SECONDS = 0.05
 """How often time-outs, users and the end are looked for."""
 WAIT_SECONDS_MAX = 0.05
 """After which a wait for the next arrival looks whether the run was stopped, or its share changed."""
+BURST_MAX = 64
+"""Requests sent before what came is read: one that lags must not be deaf as well."""
 CALLS_KEPT = 10_000
 """Requests that are over and may stay on the lists of time-outs."""
 
@@ -37,6 +39,8 @@ class Driver:
         self._calls_kept = calls_kept
         self.plan, self.share, self.users = plan, share, users
         self.pool = Pool(plan.host, plan.port, plan.tls, plan.connections_max, plan.waiting_max)
+        self._shares: deque[tuple[float, float]] = deque()
+        """From so many seconds on it is to be this; what was due before goes by the share that it was then."""
         self._pending = 0
         """Requests that were due and are not over, those that wait for a connection included."""
         self._recorders: dict[tuple[int, int], Recorder] = {}
@@ -63,6 +67,8 @@ class Driver:
 
     def adjust(self, share: float, users: int) -> None:
         """While it runs, too."""
+        if share != self.share:
+            self._shares.append((self.elapsed_seconds, share))
         self.share, self.users = share, users
         self.pool.hold = round(self.plan.connections_held * share)
 
@@ -90,25 +96,31 @@ class Driver:
 
     async def _arrive(self) -> None:
         shape = [Segment(rate.seconds, rate.start, rate.end) for rate in self.plan.rates]
+        since, share = 0.0, self.share
         alarm = Alarm()
         try:
             while not self._over:
-                share, since = self.share, self.elapsed_seconds
                 if not share:
                     await asyncio.sleep(SWEEP_SECONDS)
                 elif await self._arrive_at(arrivals(shape, self.plan.process, self._chance, share, since), alarm):
                     return
+                if self._shares:
+                    since, share = self._shares.popleft()
         finally:
             alarm.close()
 
     async def _arrive_at(self, offsets: Iterator[float], alarm: Alarm) -> bool:
-        """Until they are over, which is true, or another share is asked for."""
-        share = self.share
-        for offset in offsets:
+        """Until they are over, which is true, or another share is due."""
+        for number, offset in enumerate(offsets):
+            if not number % BURST_MAX:
+                await asyncio.sleep(0)
             intended = self._started + offset
-            while (now := perf_counter()) < intended:
-                if self._stopped or self.share != share:
+            while True:
+                if self._stopped or (self._shares and self._shares[0][0] <= offset):
                     return False
+                now = perf_counter()
+                if now >= intended:
+                    break
                 await alarm.until(min(intended, now + WAIT_SECONDS_MAX))
             self._request(intended)
         return True

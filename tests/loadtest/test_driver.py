@@ -222,6 +222,18 @@ async def test_a_run_that_is_stopped_ends_early_and_keeps_what_it_has():
     assert 10 < counts(driver)[OK] < 200
 
 
+async def test_a_generator_that_cannot_keep_up_still_listens_and_shows_its_lag():
+    async with serving(answering) as server:
+        driver = Driver(plan(server.port, seconds=60.0, rate=1e6, waiting_max=10_000, drain_seconds_max=0.1))
+        running = asyncio.create_task(driver.run())
+        await asyncio.sleep(0.5)
+        driver.stop()
+        await asyncio.wait_for(running, 10.0)
+        lag = driver._recorders[0, 0].histograms[Measure.SEND_LAG].percentile(95)
+    assert lag > 0.05
+    assert counts(driver)[OK] > 0
+
+
 async def test_closed_users_think_between_requests_and_are_as_many_as_asked_for():
     most = 0
 
