@@ -191,7 +191,30 @@ def test_contradictions_are_found_beside_faults_of_type_and_misspelt_keys(edited
         "rolout",
         "rollout.strategies.canary.steps_percent[2]",
         "rollout.lease_seconds",
-    ]
+        ("mix_percent: { chat: 30,", "mix_percent: { chta: 30,", "load.mix_percent.chta", "did you mean 'chat'?"),
+    ("mix_percent: { chat: 30,", "mix_percent: { chat: 31,", "load.mix_percent", "do not sum to 100"),
+    ("mix_percent: { chat: 40, generate: 40,", "mix_percent: { chat: 40, generate: 41,",
+     "load.suites.volume.mix_percent", "do not sum to 100"),
+    ("output_tokens: { median: 48,", "output_tokens: { median: 65,", "load.output_tokens.median",
+     "above the cap of task 'history-query'"),
+    ("output_tokens: { median: 400,", "output_tokens: { median: 513,", "load.suites.volume.output_tokens.median",
+     "expected at most 512"),
+    ("prompt_chars: { median: 8000,", "prompt_chars: { median: 65537,", "load.suites.volume.prompt_chars.median",
+     "longer than the gateway takes"),
+    ("{ name: at-50, seconds: 120, percent: 50 }", "{ name: at-25, seconds: 120, percent: 50 }",
+     "load.suites.stress.stages[2].name", "again"),
+    ("{ name: steady, seconds: 40, percent: 8 }", "{ name: steady, seconds: 40, percent: 8, measured: false }",
+     "load.suites.smoke.stages", "no stage is measured"),
+    ("{ name: at-50, seconds: 120, percent: 50 }", "{ name: at-50, seconds: 120, percent: 0 }",
+     "load.suites.stress.stages[2].percent", "without load"),
+    ("{ name: steady, seconds: 14400, percent: 50 }",
+     "{ name: steady, seconds: 14400, percent: 50, swing: { percent: 50, seconds: 60 } }",
+     "load.suites.endurance.stages[1].swing", "closed users"),
+    ("bursts: { times: 8, seconds: 2, every_seconds: 20 }", "bursts: { times: 8, seconds: 20, every_seconds: 20 }",
+     "load.suites.volume.stages[2].bursts.seconds", "less than 20"),
+    ("{ name: two, seconds: 180, percent: 20, replicas: 2 }", "{ name: two, seconds: 180, percent: 20 }",
+     "load.suites.scalability.stages[3]", "replicas of each stage"),
+]
 
 
 def test_a_target_that_the_gateway_cannot_measure_is_refused(edited: Edited, faults_of: FaultsOf) -> None:

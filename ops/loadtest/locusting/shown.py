@@ -48,5 +48,6 @@ def _add(entry: StatsEntry, recorded: Recorded, latencies: list[tuple[float, int
     for milliseconds, count in latencies:
         entry.response_times[round(milliseconds)] += count
         entry.total_response_time += round(milliseconds * count)
-        entry.min_response_time = min(entry.min_response_time or milliseconds, milliseconds)
-        entry.max_response_time = max(entry.max_response_time, milliseconds)
+        whole = round(milliseconds)
+        entry.min_response_time = whole if entry.min_response_time is None else min(entry.min_response_time, whole)
+        entry.max_response_time = max(entry.max_response_time, whole)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ops.spec.contradictions.environments import environment_contradictions
+from ops.spec.contradictions.loading import loading_contradictions
 from ops.spec.contradictions.notifying import notifying_contradictions
 from ops.spec.contradictions.objectives import objective_contradictions
 from ops.spec.contradictions.promises import promise_contradictions
@@ -30,3 +31,4 @@ def contradictions(draft: Draft) -> Iterator[Finding]:
     yield from notifying_contradictions(draft)
     yield from objective_contradictions(draft)
     yield from timing_contradictions(draft)
+    yield from loading_contradictions(draft)
