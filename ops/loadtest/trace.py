@@ -79,6 +79,8 @@ def sound(name: str, entries: Sequence[Entry], broken: Sequence[Broken], skip_br
 def _rows(name: str, text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
     """Number and fields of each line, or why it has none."""
     lines = text.splitlines()
+    if not text.strip():
+        return iter(())
     if len(lines) > ENTRIES_MAX:
         raise TraceError(f"{name}: more than {ENTRIES_MAX:,} lines")
     begun = next((line for line in lines if line.strip()), "")
@@ -99,7 +101,11 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, object]
 
 def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, Mapping[str, object] | str]]:
     rows = csv.reader(lines, strict=True)
-    header = [name.strip() for name in next(rows, [])]
+    try:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as e:
+        yield 1, f"no CSV: {e}"
+        return
     if missing := [name for name in COLUMNS[:4] if name not in header]:
         yield 1, f"no column {', '.join(missing)}: neither JSON lines nor CSV with a header"
         return

@@ -13,6 +13,9 @@ LOAD: Path = ("load",)
 REPLICAS_MIN = 2
 """Steps of replicas, so that there is anything to compare."""
 
+PERIODS_MAX = 1000
+"""Each is a few straight lines of the plan."""
+
 
 def loading_contradictions(draft: Draft) -> Iterator[Finding]:
     yield from _mix(draft, LOAD)
@@ -78,6 +81,11 @@ def _stage(draft: Draft, stage: Path, closed: bool) -> Iterator[Finding]:
         if closed and draft.at(*stage, name) is not None:
             why = "closed users come by the stage's percent alone"
             yield Finding((*stage, name), why, name, "arrivals: poisson or constant")
+    for name, key in (("swing", "seconds"), ("bursts", "every_seconds")):
+        period, seconds = draft.number(*stage, name, key), draft.number(*stage, "seconds")
+        if period is not None and seconds is not None and seconds > PERIODS_MAX * period:
+            least = f"at least {figure(seconds / PERIODS_MAX)}"
+            yield Finding((*stage, name, key), f"more than {PERIODS_MAX} periods in a stage", figure(period), least)
     length, every = draft.number(*stage, "bursts", "seconds"), draft.number(*stage, "bursts", "every_seconds")
     if length is not None and every is not None and length >= every:
         place = (*stage, "bursts", "seconds")
