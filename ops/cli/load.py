@@ -77,16 +77,18 @@ def run(
     base, metrics = _service(url, run_dir, metrics_url or [])
     reports = folder or Path("build") / "load" / f"{suite}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
     arguments = ["--host", base, "--spec", str(spec), "--scale", str(scale), "--time-scale", str(time_scale)]
-    arguments += ["--seed", str(seed), "--folder", str(reports), "--json-file", str(reports / "locust")]
+    arguments += ["--seed", str(seed), "--folder", str(reports)]
     arguments += ["--replicas-command", replicas_command] if replicas_command else []
     arguments += ["--arrivals", arrivals] if arrivals else []
     arguments += ["--trace", str(trace)] if trace else []
     arguments += ["--skip-broken"] if skip_broken else []
     arguments += [part for address in metrics for part in ("--metrics-url", address)]
     arguments += _distribution(workers, master, port)
+    if (reports / REPORT_FILE).exists():
+        fail_usage(f"{reports} holds the report of another run: choose another --folder")
     code = _locust(suite, arguments)
     if code != EXIT_USAGE:
-        _show(reports, json)
+        _show(reports, code, json)
     raise typer.Exit(code)
 
 
@@ -127,8 +129,8 @@ def _locust(suite: str, arguments: list[str]) -> int:
     return code if code in (*EXIT_CODES.values(), EXIT_USAGE) else EXIT_CODES[Outcome.INVALID]
 
 
-def _show(folder: Path, json: bool) -> None:
-    """What the run's report says. Raises CommandError where there is none."""
+def _show(folder: Path, code: int, json: bool) -> None:
+    """What the run's report says. Raises CommandError where there is none, or it says other than Locust's exit code."""
     from ops.loadtest.reporting_document import Unreadable, document_bytes, read_document
     from ops.loadtest.reporting_terminal import print_summary
 
@@ -137,7 +139,11 @@ def _show(folder: Path, json: bool) -> None:
     except Unreadable as e:
         message = f"the run left no report, and what came of it is not known: {e}"
         raise CommandError(message, EXIT_CODES[Outcome.INVALID]) from e
+    said = EXIT_CODES[Outcome(report.verdict.outcome)]
     if json:
         print(document_bytes(report).decode(), end="")
     else:
         print_summary(report, sys.stdout)
+    if said != code:
+        message = f"Locust ended with {code}, though the report says {report.verdict.outcome}: it broke after the run"
+        raise CommandError(message, EXIT_CODES[Outcome.INVALID])

@@ -18,7 +18,7 @@ SUITE_VARIABLE = "OPS_LOAD_SUITE"
 """Of the environment of the locustfile that serves every suite."""
 STOP_SECONDS_MAX = 180.0
 """From the first Ctrl-C to a kill: what is under way may end, and reports are written."""
-QUIET = ("--headless", "--only-summary", "--loglevel", "WARNING")
+QUIET = ("--headless", "--only-summary", "--json", "--loglevel", "WARNING")
 
 
 def run_locust(suite: str, arguments: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def run_locust(suite: str, arguments: Sequence[str]) -> int:
         process = subprocess.Popen(
             guarded,
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
+            stdout=subprocess.DEVNULL,  # Locust's own summary, of figures that nothing is judged by
             env={**os.environ, SUITE_VARIABLE: suite},
             start_new_session=True,  # a terminal's Ctrl-C reaches us alone
         )

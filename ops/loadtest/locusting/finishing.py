@@ -10,6 +10,8 @@ from locust.env import Environment
 from ops.loadtest.judging import assess
 from ops.loadtest.preparing import Prepared
 from ops.loadtest.reporting import write_reports
+from ops.loadtest.reporting_figures import document
+from ops.loadtest.reporting_terminal import print_summary
 from ops.loadtest.run import Run
 from ops.verdict import EXIT_CODES, Outcome
 
@@ -24,5 +26,6 @@ def finish(environment: Environment, run: Run, ready: Prepared, folder: Path) ->
     except OSError as e:
         print(f"{run.suite}: {outcome.value}, but invalid: the reports could not be written to {folder}: {e.strerror}",
               file=sys.stderr, flush=True)  # fmt: skip
+        print_summary(document(run, ready.spec, assessment), sys.stderr)
         outcome = Outcome.INVALID
     environment.process_exit_code = EXIT_CODES[outcome]
