@@ -13,6 +13,8 @@ class Found:
 
     name: str
     value: float | None
+    promised: bool
+    """False for a mere finding, which passes whatever it is."""
     verdict: Verdict
 
     @property
@@ -20,9 +22,10 @@ class Found:
         return self.verdict.evidence[0].text
 
 
-def fact(name: str, value: float | None, text: str, outcome: Outcome = Outcome.PASS) -> Found:
-    """A mere finding passes: it is no promise."""
+def fact(name: str, value: float | None, text: str, outcome: Outcome | None = None) -> Found:
+    """Without an outcome it is a mere finding."""
     values: dict[str, float | int | str] = {"found": name}
     if value is not None:
         values["value"] = value
-    return Found(name, value, Verdict(outcome, (Evidence(text, values),)))
+    verdict = Verdict(outcome or Outcome.PASS, (Evidence(text, values),))
+    return Found(name, value, outcome is not None, verdict)

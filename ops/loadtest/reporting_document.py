@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ops.loadtest.plan import Kind, Phase
+from ops.loadtest.plan import Kind, Phase, Rate
 from ops.loadtest.recording import Measure, Recorded
 from ops.verdict import Outcome
 
@@ -131,6 +131,8 @@ class ServerReport(msgspec.Struct, frozen=True):
 class FoundReport(msgspec.Struct, frozen=True):
     name: str
     value: float | None
+    promised: bool
+    """Whether the verdict depends on it."""
     outcome: Outcome
     text: str
 
@@ -160,8 +162,8 @@ class Document(msgspec.Struct, frozen=True):
     lost: tuple[str, ...]
     arrivals: str
     """constant, poisson, or users for closed ones."""
-    rate_max: float
-    """Requests a second at the plan's peak; 0 for closed users."""
+    rates: tuple[Rate, ...]
+    """Offered over time; empty for closed users."""
     phases: tuple[Phase, ...]
     kinds: tuple[Kind, ...]
     judged: tuple[PhaseReport, ...]

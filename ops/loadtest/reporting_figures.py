@@ -53,12 +53,14 @@ def document(run: Run, spec: Spec, assessment: Assessment) -> Document:
         interrupted=run.interrupted,
         lost=run.lost,
         arrivals=plan.process.value if plan.rates else "users",
-        rate_max=max((max(rate.start, rate.end) for rate in plan.rates), default=0.0),
+        rates=plan.rates,
         phases=plan.phases,
         kinds=plan.kinds,
         judged=tuple(_phase(run, one) for one in assessment.phases),
         invalid=tuple(one.text for one in assessment.invalid),
-        found=tuple(FoundReport(one.name, one.value, one.verdict.outcome, one.text) for one in assessment.found),
+        found=tuple(
+            FoundReport(one.name, one.value, one.promised, one.verdict.outcome, one.text) for one in assessment.found
+        ),
         figures=tuple(_figures(run)),
         moments=tuple(map(_moment, run.windows)),
         generators=tuple(map(_generator, run.generators)),

@@ -50,7 +50,8 @@ def print_summary(document: Document, to: TextIO) -> None:
         table.add_row(*row)
     console.print(table)
     for found in document.found:
-        words = Text.assemble("  ", (found.outcome.value, COLOURS[found.outcome]), f": {found.text}")
+        label = found.outcome.value if found.promised else "found"
+        words = Text.assemble("  ", (label, COLOURS[found.outcome]), f": {found.text}")
         console.print(words, soft_wrap=True)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from itertools import product
 from math import isnan
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -26,6 +23,7 @@ from ops.report.rollout_story import (
     request_rates,
     weights,
 )
+from ops.report.svg import picture_style, rendered
 
 # Paul Tol's palette, which colour-blind eyes can tell apart.
 _COLOURS = {"stable": "#4477aa", "baseline": "#999933", "canary": "#cc3311"}
@@ -54,7 +52,7 @@ def overview_chart(stories: Sequence[RolloutStory]) -> str:
         partial(_draw_latency, fraction=0.95),
         partial(_draw_evidence, against=True),
     )
-    with _style():
+    with picture_style():
         figure = Figure(figsize=_OVERVIEW_INCHES, layout="constrained")
         grid = figure.subplots(
             len(rows),
@@ -74,7 +72,7 @@ def overview_chart(stories: Sequence[RolloutStory]) -> str:
             grid[-1][column].set_xlabel("seconds since the start")
         for row in grid:
             _legend(row[-1], row)
-        return _rendered(figure)
+        return rendered(figure)
 
 
 def story_chart(story: RolloutStory) -> str:
@@ -94,7 +92,7 @@ def story_chart(story: RolloutStory) -> str:
             ("Evidence that the release is worse", partial(_draw_evidence, against=True)),
             ("Evidence that it is harmless, begun anew at each step", partial(_draw_evidence, against=False)),
         ]
-    with _style():
+    with picture_style():
         figure = Figure(figsize=(_WIDTH_INCHES, _ROW_INCHES * len(rows)), layout="constrained")
         grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False)
         for (title, draw), (axes,) in zip(rows, grid, strict=True):
@@ -104,7 +102,7 @@ def story_chart(story: RolloutStory) -> str:
             axes.tick_params(labelbottom=True)
             _legend(axes, [axes])
         _label_time(grid[-1][0], story)
-        return _rendered(figure)
+        return rendered(figure)
 
 
 def _label_time(axes: Axes, story: RolloutStory) -> None:
@@ -196,24 +194,8 @@ def _finish(axes: Axes, story: RolloutStory, *, labelled: bool) -> None:
 
 def _legend(beside: Axes, sources: Iterable[Axes]) -> None:
     """One entry for each name in any of ``sources``, to the right of ``beside``."""
-    entries = {
-        name: handle
-        for axes in sources
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    entries = {name: handle for axes in sources for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     if entries:
         beside.legend(
             entries.values(), entries.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8
         )
-
-
-def _style() -> AbstractContextManager[None]:
-    # Text stays text: smaller, searchable, and in the reader's font. A fixed salt keeps the ids byte-stable.
-    return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gratefulgpt", "font.size": 9})
-
-
-def _rendered(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")
-    text = out.getvalue()
-    return text[text.index("<svg") :]

@@ -72,7 +72,6 @@ class RolloutStory:
         found |= {event: levels[-1] for event, levels in canary.levels.items() if event is not BadEvent.OUTPUT_LENGTH}
         return {event.value: count for event, count in found.items() if count}
 
-
     @cached_property
     def traffic(self) -> list[Counted]:
         return counted(self.recorded)
