@@ -7,6 +7,7 @@ from pathlib import Path
 from ops.loadtest.judging import Assessment
 from ops.loadtest.reporting_document import Document, document_bytes
 from ops.loadtest.reporting_figures import document
+from ops.loadtest.reporting_junit import junit_xml
 from ops.loadtest.run import Run
 from ops.report.load_page import load_page
 from ops.spec.model import Spec
@@ -19,5 +20,6 @@ def write_reports(run: Run, spec: Spec, assessment: Assessment, folder: Path) ->
     made = document(run, spec, assessment)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON_NAME).write_bytes(document_bytes(made))
+    (folder / JUNIT_NAME).write_bytes(junit_xml(made))
     (folder / PAGE_NAME).write_text(load_page(made), encoding="utf-8")
     return made

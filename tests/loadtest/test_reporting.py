@@ -3,11 +3,13 @@
 import io
 import json
 from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
 from ops.loadtest.judging import assess
-from ops.loadtest.reporting import JSON_NAME, write_reports
+from ops.loadtest.reporting import JSON_NAME, JUNIT_NAME, PAGE_NAME, write_reports
 from ops.loadtest.reporting_document import SCHEMA, Unreadable, read_document
 from ops.loadtest.reporting_terminal import print_summary
 from ops.loadtest.tallies import tally
@@ -91,3 +93,48 @@ def test_an_invalid_run_says_its_causes_first(run, tmp_path):
     lines = out.getvalue().splitlines()
     assert lines[0].rstrip() == "smoke: INVALID"
     assert "a worker was lost: worker-1" in lines[1]
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.pictures, self.outside = "", 0, []
+
+    def handle_starttag(self, tag, attrs):
+        self.pictures += tag == "svg"
+        named = {name: value for name, value in attrs if name in ("src", "href", "xlink:href")}
+        self.outside += [value for value in named.values() if not value.startswith("#")]
+        self.outside += [tag] if tag in ("script", "link", "img", "iframe") else []
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_holds_its_pictures_and_reaches_for_nothing_outside(written):
+    page = _Page()
+    page.feed((written / PAGE_NAME).read_text())
+    assert page.outside == []
+    assert page.pictures == 3  # over time, by percentile, health
+    assert "load suite smoke fail" in " ".join(page.text.split())
+    assert "50 of 500 requests missed it" in page.text
+    assert "Not compared: the gateway's metrics were not asked for" in page.text
+
+
+def test_junit_has_a_case_for_each_target_and_fails_where_one_is_missed(written):
+    root = ElementTree.parse(written / JUNIT_NAME).getroot()  # noqa: S314 - our own file
+    cases = {case.get("name"): [(part.tag, part.get("type")) for part in case] for case in root.iter("testcase")}
+    assert cases == {
+        "the figures are the service's": [],
+        "latency of query": [("failure", "fail")],
+        "first token of query": [("failure", "fail")],
+        "time per token of query": [("failure", "fail")],
+        "errors of all": [("failure", "fail")],
+    }
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("5", "4", "0")
+
+
+def test_junit_shows_no_target_of_an_invalid_run_as_green(run, tmp_path):
+    lost = replace(run, lost=("worker-1",))
+    write_reports(lost, SPEC, assess(lost, SPEC), tmp_path)
+    root = ElementTree.parse(tmp_path / JUNIT_NAME).getroot()  # noqa: S314 - our own file
+    assert root.get("tests") == root.get("errors") == "5"
