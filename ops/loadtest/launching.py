@@ -18,7 +18,7 @@ SUITE_VARIABLE = "OPS_LOAD_SUITE"
 """Of the environment of the locustfile that serves every suite."""
 STOP_SECONDS_MAX = 180.0
 """From the first Ctrl-C to a kill: what is under way may end, and reports are written."""
-QUIET = ("--headless", "--only-summary", "--json", "--loglevel", "WARNING")
+QUIET = ("--headless", "--only-summary", "--json", "--skip-log-setup")
 
 
 def run_locust(suite: str, arguments: Sequence[str]) -> int:
