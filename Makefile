@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINE ?= simulated
 MODELS := build/models
-# Tests wait more than they compute; those with real vLLM fill the cores by themselves and run alone.
+# Tests wait more than they compute; those with real vLLM fill the cores by themselves, those that measure want them idle.
 WORKERS ?= 3
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
@@ -23,8 +23,8 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 	@$(BIN)/ops demo --engine $(ENGINE)
 
 test: $(VENV)/test.ready system tiny-model node ## every test, those with real servers and real vLLM included
-	@$(BIN)/pytest -m "not vllm" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
-	@$(BIN)/pytest -m vllm $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "vllm or alone" $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------
 

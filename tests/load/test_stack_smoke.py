@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import ROOT
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 STEP_SECONDS_MAX = 120.0
 ATTEMPTS_MAX = 2
 """An invalid run says that the machine was busy with something else, and nothing of the service."""
