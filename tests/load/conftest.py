@@ -111,7 +111,7 @@ def short_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec["load"]["requests_distinct"] = 300
     spec["load"]["suites"]["smoke"]["stages"] = [
         {"name": "warm-up", "seconds": 1, "percent": 3, "measured": False},
-        {"name": "steady", "seconds": 8, "percent": 3},
+        {"name": "steady", "seconds": 8, "percent": 3, "replicas": 2},
     ]
     path = tmp_path_factory.mktemp("spec") / "spec.yaml"
     path.write_text(yaml.safe_dump(spec, sort_keys=False))

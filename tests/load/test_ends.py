@@ -110,9 +110,28 @@ def test_a_service_that_fails_fails_the_run(service: Service, loads: Loads) -> N
     assert json.loads(done.stdout)["verdict"]["outcome"] == "fail"
 
 
-def test_closed_users_think_between_their_requests(service: Service, loads: Loads) -> None:
-    done = loads.run("smoke", "--url", service.url, "--arrivals", "users", "--scale", "0.5", "--json")
-    assert done.returncode in (0, 3), done.stderr
+def test_closed_users_think_and_a_stage_that_wants_replicas_asks_for_them(service: Service, loads: Loads) -> None:
+    scale = loads.folder / "scale"
+    scale.write_text(f'#!/bin/sh\necho "$@" >> {loads.folder}/asked\n')
+    scale.chmod(0o755)
+    more = ("--arrivals", "users", "--scale", "0.5", "--replicas-command", f"{scale} production", "--json")
+    done = loads.run("smoke", "--url", service.url, *more)
+    assert done.returncode in (0, 3, 4), done.stderr
     report = json.loads(done.stdout)
-    words = "\n".join(item["text"] for item in report["verdict"]["evidence"])
-    assert "requests missed it" in words
+    # 3 % of 10,000 users at half the scale are 150; each asks once in ten seconds, and the run takes nine.
+    sent = sum(cell["counts"]["intended"] for cell in report["cells"])
+    assert 60 < sent < 220
+    assert (loads.folder / "asked").read_text() == "production 2\n"
+
+
+def test_a_driver_that_dies_ends_the_run_and_makes_it_invalid(service: Service, loads: Loads) -> None:
+    process = loads.start("smoke", "--url", service.url, "--time-scale", "10")
+    before = sending(service)
+    wait_until(lambda: sending(service) > before + 30 or process.poll() is not None, "it sends")
+    (driver,) = drivers(process)
+    driver.kill()
+    code, _, err = ended(process)
+    assert code == 4, err
+    outcome, words = verdict(loads.report())
+    assert outcome == "invalid"
+    assert "the driver ended by itself" in words

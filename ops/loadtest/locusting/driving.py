@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import gevent
@@ -74,7 +75,7 @@ class Driving:
             if self._process.stdin is not None:
                 write(self._process.stdin, order)  # type: ignore[arg-type]
         except (BrokenPipeError, ValueError):
-            pass  # it is gone: what it reported stays, and the missing final report makes the run invalid
+            pass  # it is gone: what it reported stays, and its obituary makes the run invalid
 
     def _listen(self) -> None:
         stdout = self._process.stdout
@@ -85,4 +86,12 @@ class Driving:
                     self.final = report
                 self._take(report)
         except ValueError:
-            pass  # it was killed within a report: the missing final one makes the run invalid
+            pass  # it was killed within a report
+        if self.final is None:
+            self._take(self._obituary())
+
+    def _obituary(self) -> Report:
+        """In the place of a driver that cannot say it: what was under way is lost, and the run with it."""
+        code = self._process.wait()
+        error = f"the driver ended by itself, with {code}: what it had under way is not known"
+        return Report(time.time(), 0.0, (), 0, 0, 0, 0.0, 0, final=True, error=error)

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -155,8 +156,8 @@ class Leading:
     def _scrape(self, began: float) -> None:
         while self._of.metrics_urls and self._began == began:
             gevent.sleep(SCRAPE_SECONDS)
-            if self._began == began:
-                self._scrapes += scraped(self._of.metrics_urls)
+            if self._began == began:  # of those in between only the health counts
+                self._scrapes += [replace(one, histograms={}) for one in scraped(self._of.metrics_urls)]
 
     def _own(self, report: Report) -> None:
         if self._gathering is not None:
@@ -178,12 +179,13 @@ class Leading:
             return
         elapsed = self.elapsed_seconds
         early = elapsed < ready.plan.seconds
+        how = "no driver was left" if all(map(self._has_ended, self._expected)) else "stopped by hand"
         self.sending.finish()
         self._await_last(ready)
         self._began = 0.0
         self._scrapes += scraped(self._of.metrics_urls)
         gone = [name for name in self._expected if not self._has_ended(name)]
-        words = f"stopped by hand {elapsed:.0f} s into {ready.plan.seconds:.0f} s"
+        words = f"{how} {elapsed:.0f} s into {ready.plan.seconds:.0f} s"
         run = collecting.run(
             time.time(),
             interrupted=words if early and not gone else "",
