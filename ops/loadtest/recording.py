@@ -98,9 +98,11 @@ class Histogram:
     def over(self, seconds: float) -> int:
         """How many took longer; one that cannot be told from it did."""
         self.flush()
-        recorded = self._kept.get_recorded_iterator()
-        micros = round(seconds * _MICROSECONDS)
-        return sum(one.count_at_value_iterated_to for one in recorded if one.value_iterated_to > micros)
+        micros = int(min(seconds, SECONDS_MAX) * _MICROSECONDS + 0.5)
+        unseen_bits = max(micros.bit_length() - _SIGNIFICANT_BITS, 0)
+        index = ((unseen_bits + 1) << (_SIGNIFICANT_BITS - 1)) + (micros >> unseen_bits) - _HALF_BUCKET
+        # Where a bucket holds more values than this one, some of it may lie beyond.
+        return int(self._counts[index + (unseen_bits == 0) :].sum())
 
     def encoded(self) -> bytes:
         self.flush()

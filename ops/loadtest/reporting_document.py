@@ -85,6 +85,8 @@ class Moment(msgspec.Struct, frozen=True):
     failed: int
     tokens: int
     percentiles: dict[Measure, dict[str, float | None]]
+    latencies: str
+    """Their histogram, as in ``cells``; empty where nothing was answered."""
 
 
 class Pulse(msgspec.Struct, frozen=True):

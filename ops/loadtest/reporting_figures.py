@@ -134,7 +134,15 @@ def _moment(window: Window) -> Moment:
     }
     counts = seen.counts
     return Moment(
-        window.at, window.seconds, window.task_class, counts[OK], counts[LATE], failed, counts[TOKENS], percentiles
+        at=window.at,
+        seconds=window.seconds,
+        task_class=window.task_class,
+        answered=counts[OK],
+        late=counts[LATE],
+        failed=failed,
+        tokens=counts[TOKENS],
+        percentiles=percentiles,
+        latencies=window.recorded.histograms.get(Measure.LATENCY, b"").decode(),
     )
 
 

@@ -40,12 +40,8 @@ def print_summary(document: Document, to: TextIO) -> None:
     console.print(Text.assemble(f"{document.suite}: ", (outcome.value.upper(), f"bold {COLOURS[outcome]}")))
     for line in reasons(document, EVIDENCE_MAX):
         console.print(Text(f"  {line}"), soft_wrap=True)
-    table = Table(
-        title="p95 / its target, and errors / those allowed (a dash: p95 falls on a request that failed)",
-        title_justify="left", title_style="", box=SIMPLE_HEAD, pad_edge=False,
-    )  # fmt: skip
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column in RIGHT else "left")
+    title = "p95 / its target, and errors / those allowed (a dash: p95 falls on a request that failed)"
+    table = table_of(title, COLUMNS, RIGHT)
     for row in _rows(document):
         table.add_row(*row)
     console.print(table)
@@ -53,6 +49,13 @@ def print_summary(document: Document, to: TextIO) -> None:
         label = found.outcome.value if found.promised else "found"
         words = Text.assemble("  ", (label, COLOURS[found.outcome]), f": {found.text}")
         console.print(words, soft_wrap=True)
+
+
+def table_of(title: str, columns: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
 
 
 def reasons(document: Document, lines_max: int) -> Iterator[str]:

@@ -57,15 +57,20 @@ class Tally:
     def errors(self) -> Misses:
         return Misses(self.intended, self.failed)
 
-    def misses(self, target: Target, seconds: float) -> Misses:
+    def lost(self, target: Target) -> int:
+        """Requests that were owed an answer in time and have nothing to measure: they rank above every answer."""
         if target is Target.LATENCY:
-            counts = self.everything.counts
-            return Misses(self.intended, self.intended - counts[OK] + counts[LATE])
-        owed, answered = self.streams.counts[INTENDED], self.streams.counts[OK]
-        found = self.streams.histograms.get(MEASURES[target]) or Histogram()
+            return self.failed
+        owed = self.streams.counts[INTENDED]
         if target is Target.FIRST_TOKEN:  # a whole stream without any token has missed it
-            return Misses(owed, owed - found.count + found.over(seconds))
-        lost = owed - answered
+            return owed - self.histogram(MEASURES[target]).count
+        return owed - self.streams.counts[OK]
+
+    def misses(self, target: Target, seconds: float) -> Misses:
+        lost = self.lost(target)
+        if target is Target.LATENCY:
+            return Misses(self.intended, lost + self.everything.counts[LATE])
+        found = self.histogram(MEASURES[target])
         return Misses(found.count + lost, found.over(seconds) + lost)
 
     def percentile(self, measure: Measure, percent: float) -> float | None:

@@ -48,3 +48,5 @@ class Comparing(Part):
     """Points of percent, of the share that misses a target."""
     latency_percent: Percent
     """Of a percentile."""
+    error_points: Percent
+    """Points of percent, of the share that fails."""
