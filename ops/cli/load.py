@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.output import CommandError, fail_usage
+from ops.cli.output import CommandError, emit_json, exit_with, fail_usage
 from ops.verdict import EXIT_CODES, EXIT_USAGE, Outcome
 from serving.contract import METRICS_PATH
 
@@ -90,6 +90,36 @@ def run(
     if code != EXIT_USAGE:
         _show(reports, code, json)
     raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="The report of a run (report.json), or its folder.")],
+    after: Annotated[Path, typer.Argument(help="Of a later run of the same suite.")],
+    spec: Annotated[Path, typer.Option(help="The spec, for what may be worse.")] = Path("gratefulgpt.yaml"),
+    json: Annotated[bool, typer.Option("--json", help="For machines: gratefulgpt.load-comparison/1.")] = False,
+) -> None:
+    """Say whether the second run is worse than the first: shares over targets, percentiles, errors.
+
+    Exit 0 no worse; 1 worse by more than the spec's section load.comparing allows; 2 usage; 3 inconclusive (too few
+    requests to tell); 4 invalid (another load, or one of the runs is invalid itself).
+    """
+    from ops.adapters.spec_file import load_spec
+    from ops.loadtest.comparing import compare as compared
+    from ops.loadtest.reporting_comparison import SCHEMA, comparison_json, print_comparison
+    from ops.loadtest.reporting_document import Unreadable, read_document
+
+    bounds = load_spec(spec).load.comparing
+    try:
+        one, other = (read_document(path / REPORT_FILE if path.is_dir() else path) for path in (before, after))
+    except Unreadable as e:
+        fail_usage(str(e))
+    comparison = compared(one, other, bounds)
+    if json:
+        emit_json(SCHEMA, comparison_json(one, other, comparison))
+    else:
+        print_comparison(other, comparison, sys.stdout)
+    exit_with(comparison.verdict)
 
 
 def _service(url: str | None, run_dir: Path, metrics: list[str]) -> tuple[str, list[str]]:
