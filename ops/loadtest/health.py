@@ -126,6 +126,8 @@ def _of_run(run: Run, spec: Spec) -> Iterator[Evidence]:
         yield cause("no_generator", "no generator reported anything: did any worker of Locust have users?")
     for name in run.lost:
         yield cause("worker_lost", f"a worker was lost: {name}; what it sent and measured is not known", worker=name)
+    for words in run.broken:
+        yield cause("run_broken", f"the suite did not get what it wants: {words}")
     for generator in run.generators:
         if not generator.ended:
             yield cause(

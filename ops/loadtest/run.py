@@ -98,6 +98,8 @@ class Run:
     server: Server = Server()
     lost: tuple[str, ...] = ()
     """Workers of Locust that went missing, came too late or were never there, one line each."""
+    broken: tuple[str, ...] = ()
+    """What else was not as the suite wants it, one line each."""
     stages: tuple[Stage, ...] = ()
     """The suite's, in the order of the plan's phases."""
     scale: float = 1.0
@@ -167,6 +169,7 @@ class Collecting:
         interrupted: str = "",
         server: Server = Server(),
         lost: tuple[str, ...] = (),
+        broken: tuple[str, ...] = (),
         stages: tuple[Stage, ...] = (),
         scale: float = 1.0,
     ) -> Run:
@@ -192,6 +195,7 @@ class Collecting:
             interrupted=interrupted,
             server=server,
             lost=lost,
+            broken=broken,
             stages=stages,
             scale=scale,
         )

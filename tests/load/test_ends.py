@@ -135,3 +135,15 @@ def test_a_driver_that_dies_ends_the_run_and_makes_it_invalid(service: Service, 
     outcome, words = verdict(loads.report())
     assert outcome == "invalid"
     assert "the driver ended by itself" in words
+
+
+def test_replicas_that_do_not_come_make_the_run_invalid(service: Service, loads: Loads) -> None:
+    done = loads.run("smoke", "--url", service.url, "--replicas-command", "false", "--json")
+    assert done.returncode == 4, done.stderr
+    assert "the command for 2 replicas failed: exit code 1" in json.loads(done.stdout)["verdict"]["evidence"][0]["text"]
+
+
+def test_efficiency_by_replicas_needs_somebody_who_sets_them(service: Service, loads: Loads) -> None:
+    done = loads.run("scalability", "--url", service.url)
+    assert done.returncode == 2
+    assert "nobody sets them: --replicas-command" in done.stderr

@@ -53,6 +53,7 @@ class Leading:
         self._expected: dict[str, float | None] = {}
         """Workers that were given the plan, and when each went missing (seconds into the run)."""
         self._late: list[str] = []
+        self._broken: list[str] = []
         self._scrapes: list[Scrape] = []
         self._stage = -1
         self.sending = Sending(self._own)
@@ -68,7 +69,13 @@ class Leading:
     def prepare(self) -> None:
         """Raises CannotRun."""
         drivers = max(1, len(workers(self._environment)) or self._workers_awaited())
-        self.ready = prepare(asked(self._suite, self._environment, self._of), drivers)
+        ready = prepare(asked(self._suite, self._environment, self._of), drivers)
+        if ready.spec.load.suites[self._suite].find == "efficiency" and not self._of.replicas_command:
+            raise CannotRun(
+                f"{self._suite} compares stages by their replicas, and nobody sets them: --replicas-command COMMAND "
+                "(`true` where they follow the load by themselves)"
+            )
+        self.ready = ready
 
     def _workers_awaited(self) -> int:
         options = self._environment.parsed_options
@@ -113,7 +120,7 @@ class Leading:
         self._collecting = Collecting(self._suite, plan, time.time())
         self._gathering = Gathering(self._environment, plan, self._collecting.take)
         self._scrapes = list(scraped(self._of.metrics_urls))
-        self._stage, self._late = -1, []
+        self._stage, self._late, self._broken = -1, [], []
         self._expected = dict.fromkeys(workers(self._environment) or (LOCAL,))
         given = Given(plan, ready.shape.users_max)
         runner = self._environment.runner
@@ -140,7 +147,12 @@ class Leading:
         stages = ready.stages
         wanted = stages[self._stage].replicas if stages else None
         if wanted is not None and self._of.replicas_command:
-            gevent.spawn(_run, [*shlex.split(self._of.replicas_command), str(wanted)])
+            gevent.spawn(self._set_replicas, wanted)
+
+    def _set_replicas(self, wanted: int) -> None:
+        if why := _run(self._of.replicas_command, wanted):
+            log.error("the command for %d replicas failed: %s", wanted, why)
+            self._broken.append(f"the command for {wanted} replicas failed: {why}")
 
     def _has_ended(self, name: str) -> bool:
         return self._gathering is not None and name in self._gathering.final
@@ -191,6 +203,7 @@ class Leading:
             interrupted=words if early and not gone else "",
             server=server(self._scrapes) if self._of.metrics_urls else Server(),
             lost=(*(self._gone_words(name) for name in gone), *self._late),
+            broken=tuple(self._broken),
             stages=ready.stages,
             scale=ready.asked.scale.load,
         )
@@ -218,11 +231,10 @@ class Leading:
         return self._of.folder or Path("build") / "load" / f"{self._suite}-{moment}"
 
 
-def _run(command: list[str]) -> None:
+def _run(command: str, replicas: int) -> str:
+    """Why it failed; empty where it has not."""
     try:
-        done = subprocess.run(command, timeout=REPLICAS_SECONDS_MAX, check=False)
-    except (OSError, subprocess.TimeoutExpired) as e:
-        log.error("the command for replicas failed: %s", e)
-        return
-    if done.returncode:
-        log.error("the command for replicas ended with %d", done.returncode)
+        done = subprocess.run([*shlex.split(command), str(replicas)], timeout=REPLICAS_SECONDS_MAX, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as e:  # ValueError: quotes that do not end
+        return str(e)
+    return f"exit code {done.returncode}" if done.returncode else ""
