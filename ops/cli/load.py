@@ -61,6 +61,9 @@ def run(
         list[str] | None, typer.Option(help="Metrics of each gateway worker; without it, the stack's.")
     ] = None,
     replicas_command: Annotated[str, typer.Option(help="Run at each stage that wants N replicas: COMMAND N.")] = "",
+    prometheus: Annotated[
+        str, typer.Option(help="PORT or HOST:PORT at which a Prometheus finds the run's own metrics.")
+    ] = "",
     folder: Annotated[Path | None, typer.Option(help="For reports; by default build/load/SUITE-TIME.")] = None,
     json: Annotated[bool, typer.Option("--json", help="For machines: gratefulgpt.load/1.")] = False,
 ) -> None:
@@ -79,6 +82,7 @@ def run(
     arguments = ["--host", base, "--spec", str(spec), "--scale", str(scale), "--time-scale", str(time_scale)]
     arguments += ["--seed", str(seed), "--folder", str(reports)]
     arguments += ["--replicas-command", replicas_command] if replicas_command else []
+    arguments += ["--prometheus", prometheus] if prometheus else []
     arguments += ["--arrivals", arrivals] if arrivals else []
     arguments += ["--trace", str(trace)] if trace else []
     arguments += ["--skip-broken"] if skip_broken else []

@@ -147,6 +147,16 @@ class Collecting:
         return sum((recorder.counts for recorder in self._cells.values()), Counter[str]())
 
     @property
+    def so_far(self) -> Mapping[tuple[int, int], Recorder]:
+        """By phase and kind; only to be read."""
+        return self._cells
+
+    @property
+    def latest(self) -> Mapping[str, Health]:
+        """What each driver said of itself last."""
+        return {name: health[-1] for name, health in self._health.items()}
+
+    @property
     def window_seconds(self) -> int:
         return max(1, ceil(self.plan.seconds / WINDOWS_MAX))
 

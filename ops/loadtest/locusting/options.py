@@ -25,6 +25,7 @@ class Fixed:
     metrics_urls: tuple[str, ...]
     replicas_command: str
     folder: Path | None
+    prometheus: str
     headless: bool
 
 
@@ -42,6 +43,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--metrics-url", action="append", default=[], help="Metrics of a gateway worker, or a Prometheus's /federate."
     )
     files.add_argument("--replicas-command", default="", help="Run at each stage that wants N replicas: COMMAND N.")
+    files.add_argument("--prometheus", default="", help="PORT or HOST:PORT of the run's own metrics, for a Prometheus.")
     files.add_argument("--folder", default="", help="For reports; by default build/load/SUITE-TIME.")
 
 
@@ -53,6 +55,7 @@ def fixed(environment: Environment) -> Fixed:
         metrics_urls=tuple(options.metrics_url),
         replicas_command=options.replicas_command,
         folder=Path(options.folder) if options.folder else None,
+        prometheus=options.prometheus,
         headless=bool(options.headless),
     )
 

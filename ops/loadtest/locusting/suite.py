@@ -10,12 +10,15 @@ from locust import LoadTestShape, User, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from ops.adapters.spec_file import load_spec
 from ops.loadtest.locusting.finishing import finish
 from ops.loadtest.locusting.leading import Leading
-from ops.loadtest.locusting.options import add_options, fixed
+from ops.loadtest.locusting.options import Fixed, add_options, fixed
 from ops.loadtest.locusting.progress import show_progress
 from ops.loadtest.locusting.session import Sending, WorkerSession
 from ops.loadtest.preparing import CannotRun
+from ops.loadtest.reporting_metrics import serve_metrics
+from ops.spec.faults import SpecError
 from ops.verdict import EXIT_USAGE
 
 NAP_SECONDS = 3600.0
@@ -39,9 +42,20 @@ class _Suite:
         of = fixed(environment)
         self.leading = Leading(environment, self.name, of, lambda *done: finish(environment, *done))
         self.sending = self.leading.sending
+        if of.prometheus:
+            self._serve(of)
         if of.headless:
             gevent.spawn(show_progress, self.leading)
             self._prepare()
+
+    def _serve(self, of: Fixed) -> None:
+        """The run's own metrics, for as long as this process lives."""
+        try:
+            measuring = load_spec(of.spec).measuring
+            serve_metrics(of.prometheus, lambda: self.leading.collecting if self.leading else None, measuring)
+        except (SpecError, OSError, ValueError, OverflowError) as e:
+            print(f"load: --prometheus {of.prometheus}: {e}", file=sys.stderr, flush=True)
+            raise SystemExit(EXIT_USAGE) from e
 
     def _prepare(self) -> None:
         """What cannot run ends at once, before a request is sent."""
