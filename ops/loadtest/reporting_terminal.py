@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
@@ -45,10 +46,20 @@ def print_summary(document: Document, to: TextIO) -> None:
     for row in _rows(document):
         table.add_row(*row)
     console.print(table)
+    failed: Counter[str] = Counter()
+    for one in document.figures:
+        failed.update(one.failed if _measured(document, one) else {})
+    if failed:
+        words = ", ".join(f"{count:,} {cause}" for cause, count in failed.most_common())
+        console.print(Text(f"  failed: {words}"), soft_wrap=True)
     for found in document.found:
         label = found.outcome.value if found.promised else "found"
         words = Text.assemble("  ", (label, COLOURS[found.outcome]), f": {found.text}")
         console.print(words, soft_wrap=True)
+
+
+def _measured(document: Document, figures: Figures) -> bool:
+    return any(phase.name == figures.phase for phase in document.judged)
 
 
 def table_of(title: str, columns: Sequence[str], right: Sequence[str]) -> Table:
@@ -85,9 +96,9 @@ def _rows(document: Document) -> Iterator[Sequence[Cell]]:
                 *times, _percentile(figures, Measure.SEND_LAG), _outcome(phase, list(targets.values())),
             )  # fmt: skip
         for one in (one for one in phase.targets if one.target == "errors"):
-            allowed = Text(f"{_percent(one)} / {100 * one.allowed_share:g} %")
-            allowed.stylize(COLOURS[one.outcome])
-            row = (phase.name, "all", f"{one.requests:,}", "", f"{one.misses:,}", allowed)
+            errors = Text(f"{_percent(one)} / {100 * one.allowed_share:g} %")
+            errors.stylize(COLOURS[one.outcome])
+            row = (phase.name, "all", f"{one.requests:,}", "", f"{one.misses:,}", errors)
             yield (*row, "", "", "", _outcome(phase, [one]))
 
 

@@ -36,7 +36,7 @@ def log_scale(axes: Axes, *, vertical: bool) -> None:
     """With ordinary numbers, at 1, 2 and 5 of each power of ten where there is room. To be called after drawing."""
     (axes.set_yscale if vertical else axes.set_xscale)("log")
     axis = axes.yaxis if vertical else axes.xaxis
-    low, high = axes.get_ylim() if vertical else axes.get_xlim()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _DECADES * low else (1,)))
+    low, high = axes.get_ylim()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if vertical and high < _DECADES * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
