@@ -8,6 +8,7 @@ and ranks above every answer in a percentile.
 from __future__ import annotations
 
 import sys
+import weakref
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from math import ceil
 
 import msgspec
 import numpy as np
+from hdrh.codec import HdrHistogramEncoder
 from hdrh.histogram import HdrHistogram
 
 SECONDS_MAX = 3600.0
@@ -59,6 +61,8 @@ class Histogram:
 
     def __init__(self) -> None:
         self._kept = HdrHistogram(1, int(SECONDS_MAX * _MICROSECONDS), _DIGITS)
+        # The library's own reference back would keep each, of 180 KiB, until the garbage collector comes by.
+        self._kept.encoder.histogram = weakref.proxy(self._kept)
         self._counts = np.frombuffer(self._kept.counts, dtype=np.int64)
         self._buffer = array("d")
 
@@ -106,7 +110,12 @@ class Histogram:
 
     def encoded(self) -> bytes:
         self.flush()
-        encoded: bytes = self._kept.encode()
+        kept, largest = self._kept, self._kept.max_value
+        # Whole buckets: the library makes a type of ctypes for each length that it writes, and they are never freed.
+        last = kept.get_counts_array_index(largest) | (_HALF_BUCKET - 1)
+        kept.max_value = kept.get_value_from_index(min(last, kept.counts_len - 1))
+        encoded: bytes = kept.encode()
+        kept.max_value = largest
         return encoded
 
     def clear(self) -> None:
@@ -117,10 +126,20 @@ class Histogram:
     def merge(self, encoded: bytes) -> None:
         """Raises ValueError for what is no histogram."""
         self.flush()
+        kept = self._kept
         try:
-            self._kept.decode_and_add(encoded)
+            other = HdrHistogramEncoder.decode(encoded)
+            found = other.init_counts(kept.counts_len)
+            same = other.payload.highest_trackable_value == kept.highest_trackable_value
+            if not same or other.payload.significant_figures != _DIGITS:
+                raise ValueError("of another range")
         except Exception as e:
             raise ValueError("no HDR histogram") from e  # the library raises of its own, of zlib and of base64
+        if found["total"]:
+            self._counts += np.frombuffer(other.counts, dtype=np.int64)
+            kept.total_count += found["total"]
+            kept.min_value = min(kept.min_value, kept.get_value_from_index(found["min_nonzero_index"]))
+            kept.max_value = max(kept.max_value, kept.get_value_from_index(found["max_nonzero_index"]))
 
 
 class Recorder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from math import ceil
 
 import pytest
@@ -81,6 +83,24 @@ def test_a_histogram_that_was_emptied_begins_anew():
 def test_what_is_no_histogram_is_refused(garbage):
     with pytest.raises(ValueError, match="no HDR histogram"):
         Histogram().merge(garbage)
+
+
+def test_one_of_another_range_is_refused():
+    with pytest.raises(ValueError, match="no HDR histogram"):
+        Histogram().merge(HdrHistogram(1, 1000, 2).encode())
+
+
+def test_a_histogram_is_gone_as_soon_as_nobody_holds_it():
+    """It is large, and a driver collects its garbage seldom."""
+    gc.disable()
+    try:
+        histogram = of([0.1])
+        histogram.merge(of([0.2]).encoded())
+        gone = weakref.ref(histogram._kept)
+        del histogram
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_does_not_grow_with_what_is_recorded():
