@@ -50,8 +50,8 @@ def print_summary(document: Document, to: TextIO) -> None:
     for one in document.figures:
         failed.update(one.failed if _measured(document, one) else {})
     if failed:
-        words = ", ".join(f"{count:,} {cause}" for cause, count in failed.most_common())
-        console.print(Text(f"  failed: {words}"), soft_wrap=True)
+        told = ", ".join(f"{count:,} {cause}" for cause, count in failed.most_common())
+        console.print(Text(f"  failed: {told}"), soft_wrap=True)
     for found in document.found:
         label = found.outcome.value if found.promised else "found"
         words = Text.assemble("  ", (label, COLOURS[found.outcome]), f": {found.text}")

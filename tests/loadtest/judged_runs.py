@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import subprocess
 import sys
 import threading
@@ -17,7 +18,10 @@ from ops.loadtest.arrivals import Process
 from ops.loadtest.frames import Begin, Report, read, write
 from ops.loadtest.plan import Kind, Phase, Plan, Rate
 from ops.loadtest.recording import Measure
-from ops.loadtest.run import Collecting, Run, Server, ServerHealth, ServerHistogram
+from ops.loadtest.run import Collecting, Run
+from ops.loadtest.scraping import scraped
+from ops.loadtest.server_side import server
+from serving.contract import METRIC_INSTANCE, METRIC_LATENCY
 
 SPEC = load_spec(Path(__file__).parents[2] / "gratefulgpt.yaml")
 BOUNDS = {
@@ -41,6 +45,9 @@ class FakeService:
     usage: bool = True
     counted: list[float] = field(default_factory=list)
     """Latencies of whole answers, by its own clock."""
+    lie: float = 1.0
+    """Its ``/metrics`` tells times so many times as long as they were."""
+    instance: str = "one"
     numbers: int = 0
     port: int = 0
 
@@ -48,6 +55,10 @@ class FakeService:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                if head.startswith(b"get"):
+                    text = self.metrics().encode()
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
+                    continue
                 await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
                 await self._answer(writer, stream=b"/stream" in head.split(b"\r\n")[0])
         writer.close()
@@ -70,14 +81,14 @@ class FakeService:
         usage = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":%d}}\n\n' % self.tokens_told
         return events + (usage if self.usage else b"") + b"data: [DONE]\n\n"
 
-    def histogram(self, task_class: str, factor: float = 1.0) -> Server:
-        """Its view of the run, as the suites read it from a gateway; with another factor than 1 it lies."""
-        bounds = tuple(one / 1000 for one in BOUNDS[Measure.LATENCY])
-        counts = [0] * (len(bounds) + 1)
-        for seconds in self.counted:
-            counts[sum(bound < seconds * factor for bound in bounds)] += 1
-        health = tuple(ServerHealth(time.time() + at, "worker", 50 << 20, 10) for at in range(2))
-        return Server((ServerHistogram(Measure.LATENCY, task_class, bounds, tuple(counts)),), health, "")
+    def metrics(self) -> str:
+        """As a gateway worker's admin port has them."""
+        lines = [f'{METRIC_INSTANCE}{{worker="w",instance="{self.instance}"}} 1', "process_resident_memory_bytes 1e8"]
+        for bound in (*(one / 1000 for one in BOUNDS[Measure.LATENCY]), math.inf):
+            within = sum(seconds * self.lie <= bound for seconds in self.counted)
+            name = "+Inf" if bound == math.inf else repr(bound)
+            lines.append(f'{METRIC_LATENCY}_bucket{{tier="t",arm="stable",task_class="query",le="{name}"}} {within}')
+        return "\n".join([f"# TYPE {METRIC_LATENCY} histogram", *lines, ""])
 
 
 @contextlib.contextmanager
@@ -144,3 +155,12 @@ def loose(run: Run) -> Run:
         kept = {name: value for name, value in recorded.histograms.items() if name is not Measure.SEND_LAG}
         cells[key] = msgspec.structs.replace(recorded, histograms=kept) if key[0] in phases else recorded
     return replace(run, cells=cells)
+
+
+def scraped_run(service: FakeService, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> Run:
+    """With what the service's ``/metrics`` said before and after."""
+    address = f"http://127.0.0.1:{service.port}/metrics"
+    before = scraped([address])
+    run = driven(plan)
+    meanwhile()
+    return replace(loose(run), server=server([*before, *scraped([address])]))

@@ -4,13 +4,14 @@ import os
 import signal
 import time
 from dataclasses import replace
-from threading import Thread
 
 import pytest
 
 from ops.loadtest.judging import assess, assessed
+from ops.loadtest.scraping import scraped
+from ops.loadtest.server_side import server
 from ops.verdict import Outcome
-from tests.loadtest.judged_runs import QUERY, SPEC, STREAMED, FakeService, driven, loose, plan, serving
+from tests.loadtest.judged_runs import QUERY, SPEC, STREAMED, FakeService, driven, loose, plan, scraped_run, serving
 
 pytestmark = pytest.mark.server
 
@@ -21,8 +22,8 @@ def _causes(verdict):
 
 def test_a_sound_run_of_enough_requests_passes():
     with serving(FakeService()) as service:
-        run = driven(plan(service, 1500, 2.2))
-    verdict = assessed(replace(loose(run), server=service.histogram("query")), SPEC)
+        run = scraped_run(service, plan(service, 1500, 2.2))
+    verdict = assessed(run, SPEC)
     assert verdict.outcome is Outcome.PASS, verdict
     assert len(verdict.evidence) == 2  # latency and errors
 
@@ -133,32 +134,34 @@ def test_streams_whose_tokens_reconcile_are_judged_by_first_token_and_by_time_pe
     }
 
 
-def test_a_gateway_that_says_it_was_slower_than_it_was_is_invalid():
-    with serving(FakeService(delay=lambda number: 0.06)) as service:
-        run = driven(plan(service, 100, 1))
-    honest, lying = service.histogram("query"), service.histogram("query", factor=10.0)
-    assert not _causes(assessed(replace(loose(run), server=honest), SPEC))
-    verdict = assessed(replace(loose(run), server=lying), SPEC)
-    assert verdict.outcome is Outcome.INVALID
-    assert _causes(verdict) == {"server_shares"}
+@pytest.mark.parametrize(("lie", "causes"), [(1.0, set()), (10.0, {"server_shares"})])
+def test_a_gateway_that_says_it_was_slower_than_it_was_is_invalid(lie, causes):
+    with serving(FakeService(delay=lambda number: 0.06, lie=lie)) as service:
+        verdict = assessed(scraped_run(service, plan(service, 100, 1)), SPEC)
+    assert _causes(verdict) == causes
+    assert (verdict.outcome is Outcome.INVALID) == bool(causes)
 
 
 def test_a_gateway_that_answered_others_too_is_invalid():
     with serving(FakeService()) as service:
-        run = driven(plan(service, 100, 1))
-        others = Thread(target=driven, args=(plan(service, 100, 0.5),))
-        others.start()
-        others.join()
-    verdict = assessed(replace(loose(run), server=service.histogram("query")), SPEC)
-    assert _causes(verdict) == {"server_counts"}
+        run = scraped_run(service, plan(service, 100, 1), lambda: driven(plan(service, 100, 0.5)))
+    assert _causes(assessed(run, SPEC)) == {"server_counts"}
+
+
+def test_a_gateway_that_started_anew_during_the_run_is_invalid():
+    with serving(FakeService()) as service:
+        run = scraped_run(service, plan(service, 100, 0.5), lambda: setattr(service, "instance", "two"))
+    verdict = assessed(run, SPEC)
+    assert _causes(verdict) == {"server_blind"}
+    assert "started anew" in verdict.evidence[0].text
 
 
 def test_a_gateway_that_could_not_be_read_is_invalid_and_one_that_nobody_asked_is_not():
     with serving(FakeService()) as service:
         run = loose(driven(plan(service, 100, 0.5)))
     assert not _causes(assessed(run, SPEC))
-    verdict = assessed(replace(run, server=replace(run.server, blind="connection refused")), SPEC)
-    assert _causes(verdict) == {"server_blind"}
+    gone = server([*scraped([f"http://127.0.0.1:{service.port}/metrics"])] * 2)
+    assert _causes(assessed(replace(run, server=gone), SPEC)) == {"server_blind"}
 
 
 def test_a_worker_that_was_lost_is_invalid_and_so_is_a_run_without_any_generator():
