@@ -45,9 +45,9 @@ def test_a_task_without_a_cap_of_its_own_has_that_of_its_class(reference: Spec) 
 
 
 def test_a_tasks_own_cap_counts(edited: Edited) -> None:
-    spec = parse_spec(edited(("production, output_tokens_max: 64", "production, output_tokens_max: 7")), "f")
+    spec = parse_spec(edited(("production, output_tokens_max: 64", "production, output_tokens_max: 50")), "f")
     caps = {task.name: task.output_tokens_max for task in compile_serving(spec).tasks}
-    assert caps["history-query"] == 7
+    assert caps["history-query"] == 50
 
 
 def test_a_worker_gets_every_limit_of_the_spec(reference: Spec) -> None:
