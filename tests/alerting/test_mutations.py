@@ -21,7 +21,7 @@ from ops.alerting.rules import families
 SPEC = load_spec(Path(__file__).resolve().parents[2] / "gratefulgpt.yaml")
 FAMILIES = families(SPEC)
 JOBS = list(jobs(FAMILIES))
-SAMPLE = 11
+SAMPLE = 17
 """One mutant of so many."""
 
 
