@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 
-PARTS = ("truth", "cost", "alone", "tokens", "endurance")
+PARTS = ("truth", "cost", "alone", "tokens", "endurance", "scale")
 
 
 def main() -> int:

@@ -77,6 +77,7 @@ class Driven:
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.reports: list[Report] = []
         self.total = Recorder()
+        self.by_phase: dict[int, Recorder] = {}
         write(self._child.stdin, Begin(plan, share, users))  # type: ignore[arg-type]
         self._first = threading.Event()
         self._reading = threading.Thread(target=self._read)
@@ -87,6 +88,7 @@ class Driven:
             report = msgspec.msgpack.decode(data, type=Report)
             for cell in report.cells:
                 self.total.merge(cell.recorded)
+                self.by_phase.setdefault(cell.phase, Recorder()).merge(cell.recorded)
             self.reports.append(msgspec.structs.replace(report, cells=()))
             self._first.set()
 

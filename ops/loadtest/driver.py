@@ -38,7 +38,8 @@ class Driver:
     def __init__(self, plan: Plan, share: float = 1.0, users: int = 0, calls_kept: int = CALLS_KEPT) -> None:
         self._calls_kept = calls_kept
         self.plan, self.share, self.users = plan, share, users
-        self.pool = Pool(plan.host, plan.port, plan.tls, plan.connections_max, plan.waiting_max)
+        connections = Random(plan.seed)  # noqa: S311 - of its own: requests do not depend on how connections fare
+        self.pool = Pool(plan.host, plan.port, plan.tls, plan.connections_max, plan.waiting_max, connections)
         self._shares: deque[tuple[float, float]] = deque()
         """From so many seconds on it is to be this; what was due before goes by the share that it was then."""
         self._pending = 0

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     """Mean of a closed user's pause, exponentially distributed."""
     connections_max: int = 1000
     connections_held: int = 0
-    """Kept open and used in turn, as users who stay connected would; of all generators together, by their shares."""
+    """Kept open and used by chance, as users who stay connected would; of all generators together, by their shares."""
     waiting_max: int = 100_000
     """Requests that may wait for a connection; one more is dropped, and a run that drops is invalid."""
     drain_seconds_max: float = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from random import Random
 from typing import Protocol
 
 from ops.loadtest.connection import Connection, Failure
@@ -12,6 +13,8 @@ from ops.loadtest.connection import Connection, Failure
 CONNECTING_MAX = 64
 """Connections being made at a time: more would overflow a server's backlog."""
 CONNECT_SECONDS_MAX = 10.0
+IDLE_KEPT = 100
+"""Connections that are lost and may stay on the list of idle ones, beside as many as are open."""
 
 
 class Waiter(Protocol):
@@ -27,14 +30,15 @@ class Waiter(Protocol):
 
 
 class Pool:
-    """``waiting_max`` requests may wait; what comes beyond is refused. ``hold`` connections are kept open, and used in
-    turn, whether requests need so many or not."""
+    """``waiting_max`` requests may wait; what comes beyond is refused. ``hold`` connections are made before any is
+    used again, and then used by chance, whether requests need so many or not."""
 
-    def __init__(self, host: str, port: int, tls: bool, connections_max: int, waiting_max: int) -> None:
+    def __init__(self, host: str, port: int, tls: bool, connections_max: int, waiting_max: int, chance: Random) -> None:
+        self._chance = chance
         self._address = host, port
         self._tls = ssl.create_default_context() if tls else None
         self._connections_max, self._waiting_max = connections_max, waiting_max
-        self._idle: deque[Connection] = deque()
+        self._idle: list[Connection] = []
         self._waiting: deque[Waiter] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._connected: set[Connection] = set()
@@ -52,9 +56,15 @@ class Pool:
 
     def take(self, waiter: Waiter) -> bool:
         """Gives it a connection, at once or as soon as there is one. False: too many wait already."""
-        while self._idle:
-            # In turn where connections are held, as their users would; else the warmest, so that others can age out.
-            connection = self._idle.popleft() if self.hold else self._idle.pop()
+        # A user who is not there yet connects to ask; an idle one that never asked, servers close.
+        known = self.open + len(self._connecting) >= self.hold
+        while self._idle and known:
+            # Any, where connections are held, as their users would (in turn would be those that the server is about to
+            # close for having been idle); else the warmest, so that others can age out.
+            if self.hold:
+                at = int(self._chance.random() * len(self._idle))
+                self._idle[at], self._idle[-1] = self._idle[-1], self._idle[at]
+            connection = self._idle.pop()
             if connection.idle:
                 waiter.use(connection)
                 return True
@@ -97,7 +107,7 @@ class Pool:
         """Begins as many connections as are wanted and allowed; to be called again when there is reason to."""
         if self._closed:
             return
-        wanted = max(len(self._waiting), self.hold - self.open) - len(self._connecting)
+        wanted = len(self._waiting) - len(self._connecting)
         room = min(self._connections_max - self.open, CONNECTING_MAX) - len(self._connecting)
         for _ in range(min(wanted, room)):
             self._connecting.add(asyncio.get_running_loop().create_task(self._make()))
@@ -130,5 +140,6 @@ class Pool:
 
     def _lost(self, connection: Connection) -> None:
         self._connected.discard(connection)
-        if self._waiting:  # those that are held come back by and by: a server that closes at once is not to be flooded
-            self.connect()
+        if len(self._idle) > 2 * self.open + IDLE_KEPT:
+            self._idle = [one for one in self._idle if one.idle]
+        self.connect()
