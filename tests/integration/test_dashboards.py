@@ -38,6 +38,7 @@ STEADY = {
     ("gateway", "queued"): "thousands of requests at once would have to wait in one worker",
     ("gateway", "route_state"): "no lease ends while the controller lives",
     ("gateway", "log_lines_dropped"): "the disk keeps up",
+    ("rollouts", "blind"): "no look is blind while every worker answers; on a busy machine one may be",
     ("infrastructure", "controller_leader"): "one leads all the time",
     ("infrastructure", "controller_database"): "the database stays",
     ("infrastructure", "controller_term"): "no other takes over",
