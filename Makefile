@@ -8,6 +8,8 @@ ENGINE ?= simulated
 MODELS := build/models
 # Tests wait more than they compute; those with real vLLM fill the cores by themselves, those that measure want them idle.
 WORKERS ?= 3
+# What to look at when the tests take too long.
+SLOWEST := --durations=15 --durations-min=15
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
@@ -23,8 +25,8 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 	@$(BIN)/ops demo --engine $(ENGINE)
 
 test: $(VENV)/test.ready system tiny-model node ## every test, those with real servers and real vLLM included
-	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
-	@$(BIN)/pytest -m "vllm or alone" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "vllm or alone" $(SLOWEST) $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------
 
