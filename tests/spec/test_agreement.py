@@ -1,4 +1,4 @@
-"""One number is changed in the spec: the gateway, the judge, rules, runbooks, dashboards and load verdicts all follow."""
+"""One number is changed in the spec: gateway, judge, rules, runbooks, dashboards and load verdicts all follow."""
 
 from __future__ import annotations
 
