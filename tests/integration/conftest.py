@@ -244,7 +244,9 @@ class Service:
 
         async def served() -> bool:
             tables = await self.tables()
-            return bool(tables) and all(any(r.arm is Arm.CANARY for r in held.table.routes) for held in tables)
+            return len(tables) == len(self.workers) and all(
+                any(route.arm is Arm.CANARY for route in held.table.routes) for held in tables
+            )
 
         await self.eventually(served, "a worker has no route to the canary")
 

@@ -27,7 +27,8 @@ async def test_a_rollout_with_a_killed_worker_and_a_suspension_comes_out_as_it_w
         rollout = await service.start("replayed", seed=41)
         await service.analysed(rollout, step=0)
         service.kill("gateway-0")
-        await service.reaches(rollout, State.ANALYSING, step=1)
+        # A worker that has not heard of the canary again since it was killed holds no lease that could run out.
+        await service.analysed(rollout, step=1)
         await service.kill_for_good("controller")
         await service.eventually(lambda: none_on_a_lease(service), "the leases do not run out")
         await service.back("controller")
