@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ops.alerting import examples
 from ops.alerting.model import Example, Recording
+from ops.spec.alerting import Windows
 from serving.contract import Objective
 
 LEVEL = "tier_class_objective"
@@ -134,8 +135,10 @@ def kept_firing(long_seconds: float, keep_firing_seconds: float) -> float:
     return keep_firing_seconds if direct(long_seconds) else 0
 
 
-def over_both(objective: str, percent: float, windows: tuple[float, float], floor: int, by: str) -> str:
-    """True where that holds over the long and the short window, with at least ``floor`` misses in the long one."""
-    long, short = windows
-    enough = f"{misses(objective, long, by)} >= {floor}"
-    return f"{over(objective, percent, long, by)} and {over(objective, percent, short, by)} and {enough}"
+def over_both(objective: str, percent: float, windows: Windows, by: str) -> str:
+    """True where more than ``percent`` missed over the long and over the short window, and each has as many misses as
+    its floor asks for."""
+    each = ((windows.long_seconds, windows.bad_events_min), (windows.short_seconds, windows.short_bad_events_min))
+    exceeded = (over(objective, percent, seconds, by) for seconds, _ in each)
+    enough = (f"{misses(objective, seconds, by)} >= {floor}" for seconds, floor in each)
+    return " and ".join((*exceeded, *enough))

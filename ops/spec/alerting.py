@@ -130,6 +130,9 @@ class Windows(Part):
     short_seconds: Seconds
     bad_events_min: Count
     """In the long window."""
+    short_bad_events_min: Count
+    """In the short one: while an incident that is over is still in the long window, a lone miss of few requests is not
+    its return."""
 
 
 class Burn(Windows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.alerting.families.objective_cases import Bound, cases
+from ops.alerting.families.objective_cases import cases, of_windows
 from ops.alerting.families.objective_steps import ANSWERED, ENGINES, FAILURES, MITIGATION, ROLLOUT, ROUTES
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
 from ops.alerting.windows import duration, kept_firing, over_both
@@ -72,17 +72,17 @@ def _failing(
     impact: str,
     panel: Panel,
 ) -> Alert:
-    long, short, floor = windows.long_seconds, windows.short_seconds, windows.bad_events_min
+    long, short = windows.long_seconds, windows.short_seconds
     keep = kept_firing(long, spec.alerting.objectives.keep_firing_seconds)
     return Alert(
         name=name,
         severity=severity,
         category=CATEGORIES[severity],
-        expression=over_both(OBJECTIVE, percent, (long, short), floor, "tier"),
+        expression=over_both(OBJECTIVE, percent, windows, "tier"),
         keep_firing_seconds=keep,
         summary=summary,
         description=f"More than {percent:.4g} % failed over {duration(long)} and over {duration(short)},"
-        f" {floor} or more in all.",
+        f" {windows.bad_events_min} and {windows.short_bad_events_min} or more.",
         panel=panel,
         runbook=Runbook(
             meaning=meaning,
@@ -112,5 +112,5 @@ def _failing(
                 ),
             ),
         ),
-        cases=cases(Bound(OBJECTIVE, percent, long, short, floor, keep, {"tier": "production"})),
+        cases=cases(of_windows(OBJECTIVE, percent, windows, keep, {"tier": "production"})),
     )

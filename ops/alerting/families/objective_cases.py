@@ -9,6 +9,7 @@ from enum import Enum
 
 from ops.alerting.model import Case, Series
 from ops.alerting.windows import INCREMENT_SECONDS, OBJECTIVES, direct
+from ops.spec.alerting import Windows
 
 INSTANCES = ("10.0.0.1:9001", "10.0.0.2:9001")
 """Each worker counts half of the requests."""
@@ -47,6 +48,8 @@ class Bound:
     long_seconds: float
     short_seconds: float
     bad_events_min: int
+    short_bad_events_min: int
+    """0 where there is no short window."""
     keep_firing_seconds: float
     labels: Mapping[str, str]
     """Of the alert's instance in the tests."""
@@ -69,9 +72,25 @@ class Bound:
         return (self.evaluation_seconds or self.sample_seconds) / 60
 
 
+def of_windows(
+    objective: str, percent: float, windows: Windows, keep_firing_seconds: float, labels: Mapping[str, str]
+) -> Bound:
+    return Bound(
+        objective,
+        percent,
+        windows.long_seconds,
+        windows.short_seconds,
+        windows.bad_events_min,
+        windows.short_bad_events_min,
+        keep_firing_seconds,
+        labels,
+    )
+
+
 def cases(bound: Bound) -> tuple[Case, ...]:
     coarse = replace(bound, sparse=True)
-    return (_comes_and_goes(coarse), *_thresholds(coarse), _floor(bound))
+    short = (_floor_of_the_short(bound),) if bound.short_bad_events_min else ()
+    return (_comes_and_goes(coarse), *_thresholds(coarse), _floor(bound), *short)
 
 
 def _comes_and_goes(bound: Bound) -> Case:
@@ -144,6 +163,8 @@ def _phase(bound: Bound, seconds: float, percent: float) -> Phase:
 def _floor(bound: Bound) -> Case:
     """All requests miss, but they are few: spread over more than the short window, and within the long one."""
     wanted = min(2 * bound.short_seconds, bound.long_seconds * 0.9) / bound.bad_events_min
+    if bound.short_bad_events_min:
+        wanted = min(wanted, bound.short_seconds / (bound.short_bad_events_min + 1))
     every = max(1, int(wanted / bound.sample_seconds))
     one = (Phase(1, 1, 1), Phase(every - 1, 0, 0))
     last = 1 + (bound.bad_events_min - 1) * every
@@ -151,6 +172,27 @@ def _floor(bound: Bound) -> Case:
         bound,
         f"all of few requests miss, the {bound.bad_events_min}th at sample {last}",
         (*one * bound.bad_events_min, Phase(every, 0, 0)),
+        fires=(_up(bound, last * bound.sample_seconds / 60),),
+        silent=(_at(bound, (last - 1) * bound.sample_seconds / 60),),
+        instances=INSTANCES[:1],
+        others=Others.MISSED,
+    )
+
+
+def _floor_of_the_short(bound: Bound) -> Case:
+    """One miss less than the long window's floor at once; when they have left the short window, others, spread over it:
+    the first of them is enough for the long window, the last for the short one."""
+    floor, step = bound.short_bad_events_min, round(bound.step_minutes * 60 / bound.sample_seconds)
+    before = max(floor, bound.bad_events_min) - 1
+    pause = _samples(bound, bound.short_seconds) + 2 * step
+    spread = 0.8 * bound.short_seconds / max(1, floor - 1)
+    every = max(1, int(spread / bound.sample_seconds / step)) * step
+    one = (Phase(1, 1, 1), Phase(every - 1, 0, 0))
+    last = 1 + pause + 1 + (floor - 1) * every
+    return _case(
+        bound,
+        f"all of few requests miss, {before} at once, and of the others the {floor}th at sample {last}",
+        (Phase(1, before, before), Phase(pause, 0, 0), *one * floor, Phase(every, 0, 0)),
         fires=(_up(bound, last * bound.sample_seconds / 60),),
         silent=(_at(bound, (last - 1) * bound.sample_seconds / 60),),
         instances=INSTANCES[:1],

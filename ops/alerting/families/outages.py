@@ -118,9 +118,8 @@ def _cases(spec: Spec, labels: dict[str, str]) -> tuple[Case, ...]:
     rules = spec.alerting.objectives
     outage = rules.outage
     window = outage.window_seconds
-    made = cases(
-        Bound(OBJECTIVE, outage.bad_percent, window, window, outage.bad_events_min, rules.keep_firing_seconds, labels)
-    )
+    floor, keep = outage.bad_events_min, rules.keep_firing_seconds
+    made = cases(Bound(OBJECTIVE, outage.bad_percent, window, window, floor, 0, keep, labels))
     up = tuple(Series(_up(instance), f"1x{2000}") for instance in INSTANCES)
     return tuple(replace(case, inputs=(*case.inputs, *up)) for case in made) if not labels else made
 

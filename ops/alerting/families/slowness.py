@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ops.alerting.families.objective_cases import Bound, cases
+from ops.alerting.families.objective_cases import cases, of_windows
 from ops.alerting.families.objective_steps import ANSWERED, FAILURES, MITIGATION, REPLICAS, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
 from ops.alerting.windows import duration, kept_firing, over_both
@@ -59,18 +59,18 @@ def missed_targets(spec: Spec, row: Share, *, goodput: bool) -> tuple[Alert, ...
 
 def _missed(spec: Spec, row: Share, target: Target) -> Alert:
     severity = Severity(row.severity)
-    long, short, floor = row.long_seconds, row.short_seconds, row.bad_events_min
-    keep = kept_firing(long, spec.alerting.objectives.keep_firing_seconds)
+    keep = kept_firing(row.long_seconds, spec.alerting.objectives.keep_firing_seconds)
     labels = {"tier": "production", "task_class": "query"}
-    over_long, over_short = duration(long), duration(short)
+    over_long, over_short = duration(row.long_seconds), duration(row.short_seconds)
     return Alert(
         name=target.name + SUFFIXES[severity],
         severity=severity,
         category=CATEGORIES[severity],
-        expression=over_both(target.objective, row.bad_percent, (long, short), floor, BY),
+        expression=over_both(target.objective, row.bad_percent, row, BY),
         keep_firing_seconds=keep,
         summary=f"{{{{ $labels.tier }}}}, {{{{ $labels.task_class }}}}: {row.bad_percent:g} % of {target.miss}",
-        description=f"More than {row.bad_percent:g} % over {over_long} and over {over_short}, {floor} or more in all.",
+        description=f"More than {row.bad_percent:g} % over {over_long} and over {over_short},"
+        f" {row.bad_events_min} and {row.short_bad_events_min} or more.",
         panel=Panel("overview", target.objective),
         runbook=Runbook(
             meaning=f"More than {row.bad_percent:g} % of a task class's {target.miss}. The target itself is missed when"
@@ -104,5 +104,5 @@ def _missed(spec: Spec, row: Share, target: Target) -> Alert:
                 ),
             ),
         ),
-        cases=cases(Bound(target.objective, row.bad_percent, long, short, floor, keep, labels)),
+        cases=cases(of_windows(target.objective, row.bad_percent, row, keep, labels)),
     )

@@ -24,6 +24,7 @@ def objective_contradictions(draft: Draft) -> Iterator[Finding]:
     for row in rows:
         yield from _windows(draft, row)
         yield from _floor(draft, row, "long_seconds")
+        yield from _short_floor(draft, row)
     yield from _floor(draft, OUTAGE, "window_seconds")
     for key in ("window_seconds", "gateways_down_seconds"):
         yield from _kept(draft, (*OUTAGE, key))
@@ -85,3 +86,11 @@ def _floor(draft: Draft, row: Path, key: str) -> Iterator[Finding]:
         why = "there are never so many requests in the window"
         expected = f"at most {most}, those of {path_text((*row, key))} at {path_text(RATE)}"
         yield Finding((*row, "bad_events_min"), why, figure(floor), expected)
+
+
+def _short_floor(draft: Draft, row: Path) -> Iterator[Finding]:
+    short, long = draft.number(*row, "short_bad_events_min"), draft.number(*row, "bad_events_min")
+    if short is not None and long is not None and short > long:
+        why = "the floor of the long window would mean nothing: what is in the short one is in the long one, too"
+        expected = f"at most the row's bad_events_min, {figure(long)}"
+        yield Finding((*row, "short_bad_events_min"), why, figure(short), expected)
