@@ -14,12 +14,12 @@ from ops.cli.main import main
 
 from .conftest import ROOT
 
-FAMILY = "objectives.yml"
+FAMILY = "database.yml"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The generated files with one family's rules and tests alone: the others' windows are of days."""
+    """The generated files with one small family's rules and tests alone: the others' windows are of hours and days."""
     shutil.copytree(ROOT / "alerts", tmp_path / "alerts")
     for folder in ("rules", "tests"):
         for path in (tmp_path / "alerts" / folder).iterdir():
@@ -72,11 +72,11 @@ def test_an_invalid_configuration_fails(root: Path, capsys: pytest.CaptureFixtur
 def test_an_alert_without_a_test_is_invalid(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = root / "alerts" / "tests" / FAMILY
     content = yaml.safe_load(path.read_text("utf-8"))
-    content["tests"] = [one for one in content["tests"] if not one["name"].startswith("TierOutage")]
+    content["tests"] = [one for one in content["tests"] if not one["name"].startswith("DatabaseDown")]
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     code, told = _run(root, capsys)
     assert (code, told["verdict"]["outcome"]) == (4, "invalid")
-    assert told["verdict"]["evidence"][-1]["text"] == "no rule test has them fire: TierOutage"
+    assert told["verdict"]["evidence"][-1]["text"] == "no rule test has them fire: DatabaseDown"
 
 
 def test_no_rules_at_all_are_invalid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
