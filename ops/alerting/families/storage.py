@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+import numpy as np
+
 from ops.alerting.cases import Timing, Values, case, gauge, level_cases, near
 from ops.alerting.families.common import EXHAUSTED, PARTS, PRESSED, alert, ask, levels, timing
 from ops.alerting.model import Alert, Case, Runbook, Series, Step
@@ -128,7 +130,8 @@ def _forecast_cases(window_seconds: float, ahead_seconds: float, pace: Timing) -
         left = [TOTAL_BYTES]
         for fall in falls:
             left.append(left[-1] - fall)
-        truth = [_forecast(left, k, quiet, ahead_seconds / pace.step_seconds) < 0 for k in range(len(left))]
+        samples, ahead = np.array(left), ahead_seconds / pace.step_seconds
+        truth = [_forecast(samples, k, quiet, ahead) < 0 for k in range(len(left))]
         inputs = tuple(Series(_series("avail_bytes", fstype), _line(left)) for fstype in ("ext4", *NOT_REAL))
         return case(name, inputs, truth, pace, (_labels("ext4"),))
 
@@ -137,17 +140,15 @@ def _forecast_cases(window_seconds: float, ahead_seconds: float, pace: Timing) -
     return made("grows fast for hours, then no more", 1.5 * enough), made("grows slowly", enough // 4)
 
 
-def _forecast(values: list[float], k: int, width: int, ahead: float) -> float:
+def _forecast(values: np.ndarray, k: int, width: int, ahead: float) -> float:
     """Least squares over the samples of a window, drawn out; infinite with fewer than two samples."""
     seen = values[max(0, k - width) : k + 1]
     if len(seen) < 2:
         return float("inf")
-    times = [float(i - len(seen) + 1) for i in range(len(seen))]
-    mean_time, mean = sum(times) / len(times), sum(seen) / len(seen)
-    slope = sum((t - mean_time) * (v - mean) for t, v in zip(times, seen, strict=True)) / sum(
-        (t - mean_time) ** 2 for t in times
-    )
-    return mean + slope * (ahead - mean_time)
+    times = np.arange(1.0 - len(seen), 1.0)
+    times_off = times - times.mean()
+    slope = times_off @ (seen - seen.mean()) / (times_off @ times_off)
+    return float(seen.mean() + slope * (ahead - times.mean()))
 
 
 def _line(values: list[float]) -> str:
