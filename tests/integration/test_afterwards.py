@@ -66,7 +66,8 @@ async def test_a_rollback_comes_out_as_it_was_until_somebody_meddles_with_a_samp
         await service.analysed(rollout, step=0)
         _, out, err = await service.ops("canary", "judge", rollout.id, "--timeout", "60", "--json")
         said = json.loads(out)
-        assert (said["verdict"], said["step"]) == ("pass", 1), err
+        assert said["verdict"] == "pass", err
+        assert said["step"] >= 1
         # Held at its step, or it could be promoted before the harm shows; evidence of harm still rolls it back.
         await service.client.command(rollout.id, "pause", "so that the harm has time to show")
         await service.harm_canary(error_rate=1.0)

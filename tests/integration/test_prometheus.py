@@ -19,7 +19,7 @@ async def test_by_prometheus_a_good_release_is_promoted_and_one_that_fails_is_ro
         good = await service.start("good-by-prometheus", seed=21)
         await service.reaches(good, State.PROMOTED)
         bad = await service.start("bad-by-prometheus", seed=22)
-        await service.reaches(bad, State.ANALYSING)
+        await service.analysed(bad)
         await service.harm_canary(error_rate=0.5)
         await service.reaches(bad, State.ROLLED_BACK)
     code, out, err = await service.ops("canary", "replay", good.id)

@@ -40,7 +40,7 @@ async def test_a_canary_that_is_damaged_before_it_serves_gets_no_weight(service:
 async def test_a_canary_that_becomes_damaged_while_it_serves_is_rolled_back(service: Any) -> None:
     async with service.load() as load:
         rollout = await service.start("damaged-later", seed=32)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         await service.harm_canary(damaged=DAMAGE_NATS)
         ended = await service.reaches(rollout, State.ROLLED_BACK)
     assert "damaged weights on" in ended.reason
@@ -50,7 +50,7 @@ async def test_a_canary_that_becomes_damaged_while_it_serves_is_rolled_back(serv
 async def test_damage_is_found_in_a_pause_too(service: Any) -> None:
     async with service.load():
         rollout = await service.start("damaged-in-pause", seed=33)
-        await service.reaches(rollout, State.ANALYSING, step=0)
+        await service.analysed(rollout, step=0)
         await service.client.command(rollout.id, "pause", "lunch")
         await service.harm_canary(damaged=DAMAGE_NATS)
         ended = await service.reaches(rollout, State.ROLLED_BACK)

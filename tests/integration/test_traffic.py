@@ -140,8 +140,11 @@ async def test_a_freeze_holds_a_release_that_would_advance_and_lifted_lets_it_go
     async with service.load() as load:
         rollout = await service.start("frozen", seed=44)
         await service.analysed(rollout, step=0)
+        # Held at its step, or it could be at the next before the freeze is on.
+        await service.client.command(rollout.id, "pause", "a freeze comes")
         code, _, error = await service.ops("freeze", "on", "--tier", service.tier, "--reason", "a concert tonight")
         assert code == 0, error
+        await service.client.command(rollout.id, "resume", "the freeze is on")
         try:
             # The judge would advance it three times over.
             await service.eventually(lambda: would_advance(service, rollout), "the judge has no evidence")
