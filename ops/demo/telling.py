@@ -119,7 +119,9 @@ async def _follow(
     client: ControllerClient, release: str, tier: str, pacing: Pacing, load: Load | None, title: str, show: Show
 ) -> RolloutStory:
     """Starts a rollout and follows it to its end, or to where nobody would move it any more."""
-    rollout = await client.start(release, tier)
+    # On a busy machine the margins found leave less power than the spec demands. The story is told all the same; the
+    # journal then has it that blind spots were accepted, and the verdict is on how the rollouts end.
+    rollout = await client.start(release, tier, accept_blind_spots=True)
     journal: list[JournalLine] = []
     looks: list[LookLine] = []
     until = time.monotonic() + pacing.rollout_seconds_max
