@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", help=f"parts to run, of {','.join(PARTS)} (default all)")
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="whose rules (default %(default)s)")
     parser.add_argument("--quiet-rates", default=",".join(map(str, RATES)), help="a minute (default %(default)s)")
+    parser.add_argument("--quiet-days", type=int, help=f"(default {QUIET_DAYS}; peers' rules {PEERS_QUIET_DAYS})")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-alerts.json"), help="the JSON result")
@@ -41,9 +42,12 @@ def main(arguments: Sequence[str]) -> int:
     for part in wanted:
         for contender in given.contenders.split(","):
             rates = tuple(int(rate) for rate in given.quiet_rates.split(","))
-            result.setdefault(part, {})[contender] = PARTS[part](Asked(contender, given.seed, given.processes, rates))
-            given.output.parent.mkdir(parents=True, exist_ok=True)
-            given.output.write_text(json.dumps(result, indent=1) + "\n")
+            asked = Asked(contender, given.seed, given.processes, rates, given.quiet_days)
+            rows = result.setdefault(part, {})[contender] = []
+            for row in PARTS[part](asked):
+                rows.append(row)
+                given.output.parent.mkdir(parents=True, exist_ok=True)
+                given.output.write_text(json.dumps(result, indent=1) + "\n")
     print(tables(result))
     missed = missed_targets(result)
     for line in missed:
@@ -57,6 +61,7 @@ class Asked:
     seed: int
     processes: int
     rates: tuple[int, ...]
+    days: int | None
 
 
 def _incidents(asked: Asked) -> list[dict[str, Any]]:
@@ -67,10 +72,10 @@ def _steps(asked: Asked) -> list[dict[str, Any]]:
     return [asdict(one) for one in replay_all(long_steps(asked.seed), asked.contender, asked.processes)]
 
 
-def _quiet(asked: Asked) -> list[dict[str, Any]]:
-    days = QUIET_DAYS if asked.contender == "ours" else PEERS_QUIET_DAYS
+def _quiet(asked: Asked) -> Iterator[dict[str, Any]]:
+    days = asked.days or (QUIET_DAYS if asked.contender == "ours" else PEERS_QUIET_DAYS)
     tasks = [QuietTask(asked.contender, rate, days, asked.seed + rate) for rate in asked.rates]
-    return [asdict(one) for one in quiet_days(tasks, asked.processes)]
+    return map(asdict, quiet_days(tasks, asked.processes))
 
 
 def _rendering(asked: Asked) -> list[float]:
@@ -87,7 +92,7 @@ def _rendering(asked: Asked) -> list[float]:
     return found
 
 
-PARTS: dict[str, Callable[[Asked], list[Any]]] = {
+PARTS: dict[str, Callable[[Asked], Iterable[Any]]] = {
     "rendering": _rendering,
     "incidents": _incidents,
     "steps": _steps,

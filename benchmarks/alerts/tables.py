@@ -71,12 +71,16 @@ def _compared(steps: Mapping[str, Sequence[Replay]]) -> str:
 
 
 def _quiet(quiet: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    lines = ["|rules|requests a minute|quiet days|pages|a 30 days|by|", "|-|-|-|-|-|-|"]
+    lines = [
+        "|rules|requests a minute|quiet days|looked at each|replayed by the rule engine|pages|a 30 days|by|",
+        "|-|" + "-|" * 7,
+    ]
     for name, rows in quiet.items():
         for one in rows:
             each = one["pages"] * 30 / one["days"]
             by = ", ".join(one["alerts"])
-            lines.append(f"|{name}|{one['per_minute']:g}|{one['days']}|{one['pages']}|{each:.3g}|{by}|")
+            looks = f"{one['step_seconds']} s|{one['replayed_minutes'] / 60:.1f} h"
+            lines.append(f"|{name}|{one['per_minute']:g}|{one['days']}|{looks}|{one['pages']}|{each:.3g}|{by}|")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ before: a scrape is that old when a rule reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,23 @@ def series(
         yield f'up{{run="{run}",job="gateway",instance="w{worker}"}}', _values(up, np.ones(len(up), bool))
 
 
-def quiet(rng: np.random.Generator, per_minute: float, run: str, steps: int, step_seconds: int) -> Iterator[Series]:
-    """A tier's quiet days: availability and latency."""
-    requests = rng.poisson(per_minute * step_seconds / 60, steps)
-    failed = rng.binomial(requests, FAILED_SHARE)
-    late = failed + rng.binomial(requests - failed, SLOW_SHARE)
-    for objective, misses in (("availability", failed), ("latency", late)):
-        for what, counts in (("requests", requests), ("misses", misses)):
-            labels = f'run="{run}",tier="{run}",task_class="query",instance="w0",objective="{objective}"'
-            yield f"gateway_objective_{what}_total{{{labels}}}", _values(np.cumsum(counts), np.ones(steps, bool))
+def quiet(rng: np.random.Generator, per_minute: float, steps: int) -> dict[str, tuple[Counts, Counts]]:
+    """A tier's quiet days: requests and misses in each interval, by objective."""
+    failed, late = np.full(steps, FAILED_SHARE), np.full(steps, SLOW_SHARE)
+    return {objective: (requests, misses) for objective, requests, misses in _counts(rng, per_minute, failed, late)}
+
+
+def counters(
+    counts: Mapping[str, tuple[Counts, Counts]], run: str, every: int = 1, only: Sequence[str] = ()
+) -> Iterator[Series]:
+    """A tier's counters, which first show each interval's counts at its sample; of the samples each ``every``th."""
+    for objective, both in counts.items():
+        if only and objective not in only:
+            continue
+        labels = f'run="{run}",tier="{run}",task_class="query",instance="w0",objective="{objective}"'
+        for what, each in zip(("requests", "misses"), both, strict=True):
+            total = np.cumsum(each)[::every]
+            yield f"gateway_objective_{what}_total{{{labels}}}", _values(total, np.ones(len(total), bool))
 
 
 def _shares(incident: Incident, tier: str, minutes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
