@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from .conftest import Loads, Service, wait_until
+from .conftest import Loads, Service, free_port, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -60,6 +60,25 @@ def test_a_killed_worker_does_not_end_the_run_and_makes_it_invalid(service: Serv
     assert outcome == "invalid"
     assert "gone" in words
     assert not one.is_running(), "a driver has outlived its worker"
+
+
+def test_a_worker_that_comes_after_the_start_makes_the_run_invalid(service: Service, loads: Loads) -> None:
+    port = str(free_port())
+    before = sending(service)
+    master = loads.start("smoke", "--url", service.url, "--time-scale", "2", "--master", "1", "--port", port)
+    others = [loads.start("smoke", "--worker", f"127.0.0.1:{port}")]
+    try:
+        wait_until(lambda: sending(service) > before + 30 or master.poll() is not None, "the first worker sends")
+        others.append(loads.start("smoke", "--worker", f"127.0.0.1:{port}"))
+        code, _, err = ended(master)
+    finally:
+        for worker in others:
+            ended(worker)
+    assert code == 4, err
+    report = loads.report()
+    assert verdict(report)[0] == "invalid"
+    (late,) = [one for one in report["verdict"]["evidence"] if one["values"].get("cause") == "worker_lost"]
+    assert " s after the start)" in late["text"]
 
 
 def test_ctrl_c_ends_the_run_in_order_and_what_was_measured_is_reported(service: Service, loads: Loads) -> None:

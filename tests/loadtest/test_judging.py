@@ -73,6 +73,16 @@ def test_a_generator_that_was_killed_is_invalid():
     assert "no_final_report" in _causes(verdict)
 
 
+def test_a_generator_that_broke_by_itself_is_invalid_and_says_how():
+    """It has nothing to draw requests from, which ends it with its final report."""
+    with serving(FakeService()) as service:
+        run = driven(plan(service, 100, 5, requests=()))
+    verdict = assessed(run, SPEC)
+    assert verdict.outcome is Outcome.INVALID
+    assert "generator_error" in _causes(verdict)
+    assert "the generator local broke: tuple index out of range" in verdict.evidence[0].text
+
+
 def test_a_generator_that_is_short_of_cpu_is_invalid():
     with serving(FakeService()) as service:
         run = driven(plan(service, 200_000, 4, connections_max=50, waiting_max=100))
