@@ -77,6 +77,7 @@ def run(
     if worker is not None:
         host, _, master_port = worker.rpartition(":") if ":" in worker else (worker, "", str(port))
         raise typer.Exit(_locust(suite, ["--worker", "--master-host", host, "--master-port", master_port]))
+    _check_suite(suite, spec)
     base, metrics = _service(url, run_dir, metrics_url or [])
     reports = folder or Path("build") / "load" / f"{suite}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
     arguments = ["--host", base, "--spec", str(spec), "--scale", str(scale), "--time-scale", str(time_scale)]
@@ -124,6 +125,16 @@ def compare(
     else:
         print_comparison(other, comparison, sys.stdout)
     exit_with(comparison.verdict)
+
+
+def _check_suite(name: str, spec: Path) -> None:
+    """Before anything is asked for that another name would need too."""
+    from ops.adapters.spec_file import load_spec
+    from ops.loadtest.suites import unknown_suite
+
+    suites = load_spec(spec).load.suites
+    if name not in suites:
+        fail_usage(unknown_suite(name, suites))
 
 
 def _service(url: str | None, run_dir: Path, metrics: list[str]) -> tuple[str, list[str]]:

@@ -8,14 +8,13 @@ from ops.loadtest.calls import OK
 from ops.loadtest.causes import cause
 from ops.loadtest.recording import Measure
 from ops.loadtest.run import Run, ServerHistogram
+from ops.loadtest.suites import PROMISED_PERCENT
 from ops.loadtest.tallies import MEASURES, Tally, Target, classes, tally, targets_of
 from ops.spec.load_judging import Validity
 from ops.spec.model import Spec
 from ops.verdict import Evidence
 
 _MS = 1000
-PROMISED_PERCENT = 100
-"""Of what the targets promise; beyond it nothing is."""
 
 
 def disagreements(run: Run, spec: Spec) -> Iterator[Evidence]:

@@ -71,7 +71,8 @@ class Driver:
         if share != self.share:
             self._shares.append((self.elapsed_seconds, share))
         self.share, self.users = share, users
-        self.pool.hold = round(self.plan.connections_held * share)
+        # A generator that takes over a lost one's share must not wait for connections that it may not make.
+        self.pool.hold = min(round(self.plan.connections_held * share), self.plan.connections_max)
 
     def stop(self) -> None:
         self._stopped = True

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ops.loadtest.agreement import PROMISED_PERCENT
 from ops.loadtest.found import Found
 from ops.loadtest.health import causes
 from ops.loadtest.recovering import recovered
 from ops.loadtest.run import Run
 from ops.loadtest.seeking import Sight, sought
+from ops.loadtest.suites import PROMISED_PERCENT
 from ops.loadtest.tallies import Tally, Target, classes, tally, targets_of
 from ops.loadtest.verdicts import P95_SHARE, Misses, judged
 from ops.spec.model import Spec

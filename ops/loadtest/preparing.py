@@ -16,7 +16,7 @@ from typing import Any
 from ops.adapters.spec_file import load_spec
 from ops.loadtest.asking import KEY_VARIABLE, ServiceError, ask_each, destination, request_schemas
 from ops.loadtest.plan import Phase, Plan
-from ops.loadtest.suites import Scale, Shape, shape, traced_rates
+from ops.loadtest.suites import Scale, Shape, shape, traced_rates, unknown_suite
 from ops.loadtest.trace import Entry, TraceError, read_trace, sound
 from ops.loadtest.traffic import Destination, NoSchema, drawn, messages
 from ops.spec.faults import SpecError
@@ -78,15 +78,22 @@ class Prepared:
 def prepare(asked: Asked, drivers: int = 1) -> Prepared:
     """The plan of each of so many drivers. Asks the service. Raises CannotRun."""
     try:
-        spec = load_spec(asked.spec)
+        return prepare_by(load_spec(asked.spec), asked, drivers)
+    except SpecError as e:
+        raise CannotRun(str(e)) from e
+
+
+def prepare_by(spec: Spec, asked: Asked, drivers: int = 1) -> Prepared:
+    """The same by a spec that is read already. Raises CannotRun."""
+    try:
         to = destination(asked.url, os.environ.get(KEY_VARIABLE, ""))
         found = _shape(asked, spec)
         entries = _entries(asked, spec)
         schemas = request_schemas(to)
         plan = _plan(asked, spec, found, entries, to, schemas, drivers)
-        _allow_files(plan.connections_max)
+        allow_files(plan.connections_max)
         ask_each(to, plan)
-    except (SpecError, ServiceError, NoSchema, TraceError) as e:
+    except (ServiceError, NoSchema, TraceError) as e:
         raise CannotRun(str(e)) from e
     return Prepared(asked, spec, found, plan)
 
@@ -94,7 +101,7 @@ def prepare(asked: Asked, drivers: int = 1) -> Prepared:
 def _shape(asked: Asked, spec: Spec) -> Shape:
     suites = spec.load.suites
     if asked.suite not in suites:
-        raise CannotRun(f"the spec has no suite {asked.suite!r}: it has {', '.join(suites)}")
+        raise CannotRun(unknown_suite(asked.suite, suites))
     if asked.arrivals == "trace" and asked.trace is None:
         raise CannotRun("arrivals like a trace's need the trace: --trace FILE")
     return shape(asked.suite, suites[asked.suite], spec.targets, asked.scale, asked.arrivals)
@@ -148,14 +155,16 @@ def _plan(
         process=found.process,
         think_seconds=load.think_seconds,
         connections_max=ceil(found.connections(load.connections_per_user) / drivers),
+        connections_held=0 if replayed else found.connections_held(load.connections_per_user),
         waiting_max=max(WAITING_MIN, ceil(peak * WAITING_SECONDS)),
         drain_seconds_max=max(kind.timeout_seconds for kind in kinds) + DRAIN_SECONDS_EXTRA,
         seed=asked.seed,
     )
 
 
-def _allow_files(connections: int) -> None:
-    """Raises this process's limit of open files, which its children inherit, as far as that may be."""
+def allow_files(connections: int) -> None:
+    """Raises this process's limit of open files, which its children inherit, as far as that may be. Raises CannotRun.
+    """
     needed = connections + FILES_EXTRA
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)

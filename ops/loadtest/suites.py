@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from difflib import get_close_matches
+from itertools import pairwise, takewhile
 from math import ceil, pi, sin
 
 from ops.loadtest.arrivals import Process
@@ -15,6 +16,8 @@ from ops.spec.serving import Targets
 SWING_POINTS = 24
 """Straight lines that one period of a swing is drawn with: a day's hours."""
 CONNECTIONS_MIN = 100
+PROMISED_PERCENT = 100
+"""Of what the targets promise; beyond it nothing is."""
 OPEN_USERS = 60
 """Placeholders among Locust's users where arrivals are open: divisible by most numbers of workers."""
 
@@ -85,6 +88,19 @@ class Shape:
         """As many as the promised users would hold, at this share of the load."""
         return max(CONNECTIONS_MIN, ceil(self.users_concurrent * per_user * self.percent_max / 100))
 
+    def connections_held(self, per_user: float) -> int:
+        """Of users who stay connected: as many as the promised ones at this share of the load, and of open arrivals no
+        more than the warm-up has requests for. A user connects when he first asks, and a measured request that waits
+        for its connection would be the generator's lag."""
+        users = int(self.users_concurrent * per_user * min(self.percent_max, PROMISED_PERCENT) / 100)
+        return users if self.closed else min(users, self._warming())
+
+    def _warming(self) -> int:
+        """Requests that are due before anything is measured."""
+        warm = takewhile(lambda stage: not stage.measured, self.stages)
+        rates = (rate for stage in warm for rate in _rates(stage, self.requests_per_second, self.time))
+        return int(sum(rate.seconds * (rate.start + rate.end) / 2 for rate in rates))
+
 
 def shape(name: str, suite: Suite, targets: Targets, scale: Scale, arrivals: str | None = None) -> Shape:
     """``arrivals`` instead of the suite's own."""
@@ -96,6 +112,14 @@ def shape(name: str, suite: Suite, targets: Targets, scale: Scale, arrivals: str
         users_concurrent=targets.users_concurrent * scale.load,
         time=scale.time,
     )
+
+
+def unknown_suite(name: str, suites: Iterable[str]) -> str:
+    """What is wrong with a name that no suite has, and which may be meant."""
+    known = list(suites)
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}? it has" if near else "it has"
+    return f"the spec has no suite {name!r}: {hint} {', '.join(known)}"
 
 
 def traced_rates(at_seconds: Sequence[float], scale: Scale, bin_seconds: float = 1.0) -> tuple[Rate, ...]:

@@ -142,8 +142,24 @@ def test_a_trace_that_is_not_there_is_told(short_spec: Path, service: Service) -
 
 
 def test_a_suite_that_the_spec_has_not_is_told_with_those_it_has(short_spec: Path) -> None:
-    with pytest.raises(CannotRun, match="no suite 'stres': it has smoke, stress, spike"):
+    with pytest.raises(CannotRun, match="no suite 'stres': did you mean stress\\? it has smoke, stress, spike"):
         prepare(Asked("stres", "http://127.0.0.1:1", short_spec))
+
+
+def test_a_mispelt_suite_is_told_before_a_missing_stack(loads: Loads) -> None:
+    done = loads.run("smok")
+    assert done.returncode == 2
+    words = "ops: the spec has no suite 'smok': did you mean smoke? it has smoke, stress, spike"
+    assert done.stderr.startswith(words)
+    assert "no stack" not in done.stderr
+
+
+def test_a_plan_holds_the_connections_of_users_who_stay(short_spec: Path, service: Service) -> None:
+    ready = prepare(Asked("smoke", service.url, short_spec))
+    # The warm-up's one second at 3 % of 1,000 requests a second.
+    assert ready.plan.connections_held == 30
+    closed = prepare(Asked("smoke", service.url, short_spec, arrivals="users"))
+    assert closed.plan.connections_held == 300
 
 
 def test_more_connections_than_open_files_may_be_are_refused_and_a_soft_limit_is_raised_first(

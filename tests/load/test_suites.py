@@ -45,6 +45,20 @@ def test_every_suite_of_the_spec_reaches_what_it_says_at_full_scale_and_its_part
     assert max(rate.end for rate in stress.rates()) == 2000
 
 
+def test_users_who_stay_connected_hold_a_connection_each_once_they_have_asked() -> None:
+    warm = Stage(name="warm-up", seconds=10, from_percent=0, percent=50, measured=False)
+    steady = Stage(name="steady", seconds=60, percent=50)
+    # 1,000 users, of whom half are there; the warm-up's 250 requests connect 250 of them, the measured ones nobody.
+    assert of(warm, steady).connections_held(1.0) == 250
+    assert of(warm, steady, full=400.0).connections_held(1.0) == 500
+    assert of(warm, steady, full=400.0).connections_held(0.5) == 250
+    assert of(steady, warm).connections_held(1.0) == 0
+    assert of(warm, steady, arrivals="users").connections_held(1.0) == 500
+    over = Stage(name="over", seconds=60, percent=200)
+    assert of(warm, over, full=1000.0).connections_held(1.0) == 1000
+    assert of(warm, steady).connections_held(1.0) <= of(warm, steady).connections(1.0)
+
+
 def test_a_stage_goes_in_a_straight_line_from_where_it_begins() -> None:
     (rate,) = of(Stage(name="up", seconds=10, from_percent=0, percent=50)).rates()
     assert (rate.seconds, rate.start, rate.end) == (10, 0, 50)

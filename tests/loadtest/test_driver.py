@@ -195,6 +195,16 @@ async def test_connections_are_held_for_users_who_stay_and_all_of_them_used():
     assert len(used) == 20
 
 
+async def test_a_share_that_grows_past_the_connections_that_may_be_made_holds_no_more_of_them():
+    async with serving(answering) as server:
+        shape = plan(server.port, connections_held=40, connections_max=20, seconds=1.0, rate=200.0)
+        driver = Driver(shape, share=1.0)
+        found = await ran(driver)
+    assert driver.pool.hold == 20
+    assert found[OK] == found[INTENDED] == 200
+    assert driver.pool.waiting == 0
+
+
 async def test_a_share_that_changes_changes_the_rate_at_once():
     async with serving(answering) as server:
         driver = Driver(plan(server.port, seconds=4.0, rate=200.0), share=0.0)
