@@ -44,6 +44,7 @@ class HeldAlert(msgspec.Struct, frozen=True, rename="camel"):
     starts_at: datetime
     status: _AlertState
     receivers: list[_Named]
+    fingerprint: str = ""
 
 
 class _Matcher(msgspec.Struct, rename="camel"):

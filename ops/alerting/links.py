@@ -31,6 +31,13 @@ def runbook_url(name: str, spec: Spec) -> str:
     return f"{spec.alerting.links.runbooks.rstrip('/')}/{name}.md"
 
 
+def page_of(url: str, spec: Spec) -> str | None:
+    """The file of the page, within the folder of runbooks, to which a link leads; None where it leads elsewhere."""
+    folder = spec.alerting.links.runbooks.rstrip("/") + "/"
+    name = url.removeprefix(folder)
+    return name if url.startswith(folder) and name and "/" not in name else None
+
+
 def filled(text: str, labels: Mapping[str, str]) -> str:
     """The template as Prometheus fills it for an alert with these labels; one that is lacking is empty."""
     for label in VARIABLES:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ops.adapters.alertmanager_api import AlertmanagerApi, HeldAlert
-from ops.adapters.firing_alerts import AlertsUnknown, FiringAlert, firing
+from ops.adapters.alert_standing import standing
+from ops.adapters.alertmanager_api import AlertmanagerApi
+from ops.adapters.firing_alerts import AlertsUnknown, firing
 from ops.adapters.monitoring_http import MonitoringError
-from ops.alerting.standing import NOT_TOLD, Standing, verdict
+from ops.alerting.standing import Standing, verdict
 from ops.cli.alerts_options import Json
 from ops.cli.alerts_where import STACK_FOLDER, Alertmanager, Prometheus, RunDir, alertmanager_of, prometheus_of
 from ops.cli.output import CommandError, emit_json, emit_table, exit_with
@@ -45,34 +46,7 @@ async def _standing(prometheus: str, alertmanager: str) -> list[Standing]:
 
     async with aiohttp.ClientSession() as session:
         fires = await firing(session, prometheus)
-    held = {_key(one.labels): one for one in await AlertmanagerApi(alertmanager).alerts()}
-    return [_one(alert, held.get(_key(alert.labels))) for alert in fires]
-
-
-def _key(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(labels.items())
-
-
-def _one(alert: FiringAlert, held: HeldAlert | None) -> Standing:
-    notes = alert.annotations
-    return Standing(
-        labels=alert.labels,
-        since=alert.active_since,
-        told=_told(held),
-        summary=notes.get("summary", ""),
-        runbook_url=notes.get("runbook_url", ""),
-        dashboard_url=notes.get("dashboard_url", ""),
-    )
-
-
-def _told(held: HeldAlert | None) -> str:
-    if held is None:
-        return NOT_TOLD
-    if held.status.silenced_by:
-        return "silenced"
-    if held.status.inhibited_by:
-        return "inhibited"
-    return f"told {', '.join(one.name for one in held.receivers)}"
+    return standing(fires, await AlertmanagerApi(alertmanager).alerts())
 
 
 def _show(found: Iterable[Standing], answer: Verdict) -> None:

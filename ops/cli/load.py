@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ops.cli.load_certify import certify
 from ops.cli.output import CommandError, emit_json, exit_with, fail_usage
 from ops.verdict import EXIT_CODES, EXIT_USAGE, Outcome
 from serving.contract import METRICS_PATH
@@ -35,6 +36,7 @@ class _SuitesFirst(TyperGroup):
 
 
 app = typer.Typer(cls=_SuitesFirst, help="Load suites, judged against the spec.", no_args_is_help=True)
+app.command()(certify)
 
 
 @app.command()

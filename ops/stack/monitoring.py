@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -79,7 +79,7 @@ def _prometheus(options: StackOptions, spec: Spec, state: StackState) -> Iterato
         return
     folder = options.run_dir / "prometheus"
     state.targets_file.parent.mkdir(parents=True, exist_ok=True)
-    _write_rules(folder / "rules", spec, tuple(state.exporter_urls))
+    _write_rules(folder / "rules", spec, state.exporter_urls)
     scrape_seconds = prometheus_server.scrape_seconds(
         look_seconds=spec.environments[options.environment].pace.look_seconds,
         age_seconds_max=spec.rollout.analysis.samples_age_seconds_max,
@@ -123,16 +123,22 @@ def _jobs(options: StackOptions, spec: Spec, state: StackState) -> Iterator[Job]
             yield Job(name, (_address(url),), slowly)
 
 
-def _write_rules(folder: Path, spec: Spec, exporter_names: tuple[str, ...]) -> None:
-    """The spec's rules, without those on what the stack has no exporter of: these would only tell of its absence."""
+def rules_of_stack(spec: Spec, exporter_names: Iterable[str]) -> dict[str, str]:
+    """Rule files by name: the spec's, without those on what the stack has no exporter of: these would only tell of its
+    absence."""
+    here = tuple(name for name in spec.alerting.exporters if name in set(exporter_names))
+    alerting = spec.alerting.model_copy(update={"exporters": here})
+    # Named as `ops alerts apply` does, which would otherwise bring every rule a second time.
+    made = families(spec.model_copy(update={"alerting": alerting}))
+    return {installed_name(spec.service, name): rule_file(groups, spec) for name, groups in made.items()}
+
+
+def _write_rules(folder: Path, spec: Spec, exporter_names: Iterable[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.yml"):
         old.unlink()
-    here = tuple(name for name in spec.alerting.exporters if name in exporter_names)
-    alerting = spec.alerting.model_copy(update={"exporters": here})
-    for name, groups in families(spec.model_copy(update={"alerting": alerting})).items():
-        # Named as `ops alerts apply` does, which would otherwise bring every rule a second time.
-        (folder / installed_name(spec.service, name)).write_text(rule_file(groups, spec))
+    for name, text in rules_of_stack(spec, exporter_names).items():
+        (folder / name).write_text(text)
 
 
 def _alertmanager(run_dir: Path, spec: Spec, state: StackState) -> Iterator[programs.Part]:
