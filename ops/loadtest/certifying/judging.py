@@ -102,6 +102,8 @@ def _causes(seen: Observed, found: Figures) -> Iterator[Evidence]:
         why = next((look.blind for look in reversed(seen.looks) if look.blind), "no look was taken")
         words = f"{alert}: for {away:.0f} s it could not be seen which alerts fire: {why}"
         yield cause("monitoring_blind", words, seconds=away)
+    if seen.hindered:
+        return
     if found.missed_before.requests < REQUESTS_MIN:
         yield cause(
             "no_load",
@@ -118,8 +120,7 @@ def _causes(seen: Observed, found: Figures) -> Iterator[Evidence]:
             share=_share(found.missed_before),
         )
     if seen.injected is None:
-        if not seen.hindered:
-            yield cause("no_breach", f"{alert}: the breach was never begun")
+        yield cause("no_breach", f"{alert}: the breach was never begun")
         return
     if not _shows(found.during, bounds.share):
         yield cause(

@@ -16,7 +16,7 @@ from ops.loadtest.certifying.generating import Generator, steady
 from ops.loadtest.certifying.injecting import CannotInject, Engines
 from ops.loadtest.certifying.judging import blind_seconds, breach_seen
 from ops.loadtest.certifying.observed import Bounds, Counted, Look, Observed, between
-from ops.loadtest.certifying.watching import Watch
+from ops.loadtest.certifying.watching import NOT_QUIET, Watch
 from ops.loadtest.plan import Plan
 from ops.spec.model import Spec
 
@@ -121,8 +121,8 @@ class _Trial:
         pace = self._pace
         await self._until(load, "load begins", lambda look: any(one.requests for one in look.requests.values()), START)
         end = self._now + pace.before_seconds
-        if self._scene.watch.unquiet(pace.pages_only) and not pace.calm_seconds:
-            return  # it would have to be quiet now
+        if any(one.values.get("cause") == NOT_QUIET for one in self._scene.watch.unquiet(pace.pages_only)):
+            end -= 0.0 if pace.calm_seconds else pace.before_seconds  # it would have to be quiet now
 
         def quiet(look: Look) -> bool:
             return look.at >= end and not look.blind and not self._scene.watch.unquiet(pace.pages_only)

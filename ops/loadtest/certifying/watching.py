@@ -21,6 +21,7 @@ from ops.verdict import Evidence, Outcome
 UNPROCESSED = "unprocessed"
 """Alertmanager's word for an alert of which it has not yet seen whether something keeps it silent."""
 LACKING_SHOWN_MAX = 3
+NOT_QUIET = "not_quiet"
 
 
 class Watch:
@@ -67,7 +68,7 @@ class Watch:
         answer = verdict(one for one in self.standing if not (pages_only and one.severity == warning))
         if answer.outcome is Outcome.PASS:
             return ()
-        what = "not_quiet" if answer.outcome is Outcome.FAIL else "watchdog"
+        what = NOT_QUIET if answer.outcome is Outcome.FAIL else "watchdog"
         return tuple(cause(what, f"before the breach: {one.text}") for one in answer.evidence)
 
 
