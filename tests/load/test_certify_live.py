@@ -13,11 +13,14 @@ import pytest
 from benchmarks.runbooks.shortening import shortened
 from tests.alertmanager.servers import receiver
 
-from .conftest import ROOT
+from .conftest import ROOT, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.alone]
 STEP_SECONDS_MAX = 120.0
 CERTIFY_SECONDS_MAX = 240.0
+ATTEMPTS_MAX = 2
+"""An invalid one says that the machine was busy, so that alerts with times so short fired before anything was broken.
+A stack that has only just begun is told of too: no leader yet, no engine yet."""
 FACTOR = 15
 
 
@@ -57,7 +60,11 @@ def run_dir(tmp_path: Path, pager: str) -> Iterator[str]:
 
 
 def test_errors_under_load_set_off_the_alert_that_the_spec_derives_for_them(run_dir: str) -> None:
-    done = ops("load", "certify", "errors", "--run-dir", run_dir, "--yes", "--json", seconds=CERTIFY_SECONDS_MAX)
+    for _ in range(ATTEMPTS_MAX):
+        wait_until(lambda: ops("alerts", "status", "--run-dir", run_dir).returncode == 0, "alerts are quiet")
+        done = ops("load", "certify", "errors", "--run-dir", run_dir, "--yes", "--json", seconds=CERTIFY_SECONDS_MAX)
+        if done.returncode != 4:
+            break
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["schema"] == "gratefulgpt.load-certify/1"
