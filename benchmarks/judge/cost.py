@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass, replace
 from statistics import median
@@ -46,6 +47,8 @@ def look_cost(requests_per_second: float = 20.0) -> Cost:
     )
     teller, state = Teller("tier", ()), JudgeState()
     whole, reading = [], []
+    gc.collect()
+    gc.freeze()  # as the controller does
     for i in range(LOOKS + WARM_LOOKS):
         now = 5.0 * (i + 1)
         for arrived in source.next([(Arm.CANARY, 0.5), (Arm.STABLE, 0.5)], now - 5.0):
@@ -64,6 +67,7 @@ def look_cost(requests_per_second: float = 20.0) -> Cost:
         if i >= WARM_LOOKS:
             whole.append(1000 * (end - start))
             reading.append(1000 * (read - start))
+    gc.unfreeze()
     return Cost(
         requests_per_second,
         round(median(whole), 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -113,6 +114,9 @@ async def _run(stack: StackState, secrets: Secrets, port: int | None, source: So
         runner = web.AppRunner(controller_app(controller, operations, secrets.admin_key), access_log=None)
         await database.open()
         await runner.setup()
+        # What is here now stays: else each full collection, in the midst of a judge's look, goes through all of it.
+        gc.collect()
+        gc.freeze()
         try:
             await _listen(runner, address.hostname or "127.0.0.1", listen_port)
             async with asyncio.TaskGroup() as group:

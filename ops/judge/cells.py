@@ -39,19 +39,21 @@ class Seen:
     @cached_property
     def share_of_assigned(self) -> Floats:
         """The canary's part of the requests, 0 to 1: taken from what was assigned in this epoch, not requested."""
-        return _shares([(one.canary.assigned, one.reference.assigned) for one in self.so_far])
+        return _shares([one.canary.assigned for one in self.so_far], [one.reference.assigned for one in self.so_far])
 
     @cached_property
     def share_of_streamed(self) -> Floats:
-        return _shares([(one.canary.streamed, one.reference.streamed) for one in self.so_far])
+        return _shares([one.canary.streamed for one in self.so_far], [one.reference.streamed for one in self.so_far])
 
     def share(self, event: BadEvent) -> Floats:
         """Of the requests that could show the event."""
         return self.share_of_streamed if event in OF_STREAMS else self.share_of_assigned
 
 
-def _shares(counted: Sequence[tuple[int, int]]) -> Floats:
-    return np.array([canary / (canary + reference) if canary + reference else 0.0 for canary, reference in counted])
+def _shares(canary: Sequence[int], reference: Sequence[int]) -> Floats:
+    of_canary = np.array(canary, dtype=float)
+    found: Floats = of_canary / np.maximum(of_canary + np.array(reference, dtype=float), 1)
+    return found
 
 
 def seen_cells(increments: Cells, before: Mapping[str, Compared], now: Situation, reference: Arm) -> Seen:

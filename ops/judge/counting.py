@@ -46,6 +46,8 @@ _OPERATIONS = {1: add, -1: sub}
 
 
 def _bad_sum(one: Mapping[BadEvent, int], other: Mapping[BadEvent, int], sign: int) -> dict[BadEvent, int]:
+    if sign < 0 and one == other:  # most cells' between two looks
+        return {}
     return {
         event: count for event in sorted({*one, *other}) if (count := one.get(event, 0) + sign * other.get(event, 0))
     }
@@ -67,19 +69,19 @@ def _levels_sum(
 def summed(many: Sequence[Counts]) -> Counts:
     """All of them together."""
     bad: dict[BadEvent, int] = {}
-    levels: dict[BadEvent, list[tuple[int, ...]]] = {}
+    assigned = finished = streamed = 0
     for counts in many:
+        assigned += counts.assigned
+        finished += counts.finished
+        streamed += counts.streamed
         for event, count in counts.bad.items():
             bad[event] = bad.get(event, 0) + count
-        for event, found in counts.levels.items():
-            levels.setdefault(event, []).append(found)
-    return Counts(
-        sum(counts.assigned for counts in many),
-        sum(counts.finished for counts in many),
-        sum(counts.streamed for counts in many),
-        bad,
-        {event: tuple(map(sum, zip(*found, strict=True))) for event, found in levels.items()},
-    )
+    all_levels = [counts.levels for counts in many]
+    levels = {
+        event: tuple(map(sum, zip(*[of[event] for of in all_levels if event in of], strict=True)))
+        for event in dict.fromkeys(chain.from_iterable(all_levels))
+    }
+    return Counts(assigned, finished, streamed, bad, levels)
 
 
 Cells = dict[tuple[str, Arm], Counts]

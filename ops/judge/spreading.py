@@ -120,9 +120,13 @@ def _counted(seen: Seen, events: Sequence[BadEvent], levels: int) -> Floats:
 
 def _graded(seen: Seen, sides: Sequence[_Side], counted: Floats, quantiles: tuple[float, ...]) -> Graded:
     canary, reference, earlier = counted.take([side.event for side in sides], axis=2).reshape(3, counted.shape[1], -1)
-    steep = [steepness(levels.get(side.rule.event, ()), quantiles) for side in sides for levels in seen.levels]
+    steep = {
+        event: [steepness(levels.get(event, ()), quantiles) for levels in seen.levels]
+        for event in {side.rule.event for side in sides}
+    }
     shares = np.concatenate([seen.share(side.rule.event) for side in sides])
-    return Graded(canary, canary + reference, shares, passing_rates(earlier, quantiles), np.array(steep))
+    steepnesses = np.array([steep[side.rule.event] for side in sides]).reshape(-1)
+    return Graded(canary, canary + reference, shares, passing_rates(earlier, quantiles), steepnesses)
 
 
 def passing_rates(earlier: Floats, quantiles: tuple[float, ...]) -> Floats:
