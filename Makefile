@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINE ?= simulated
 MODELS := build/models
-# Tests wait more than they compute; those with real vLLM fill the cores by themselves, those that measure want them idle.
+# Tests wait more than they compute; two vLLM servers fill the cores, and those that measure want them for themselves.
 WORKERS ?= 3
 # What to look at when the tests take too long.
 SLOWEST := --durations=15 --durations-min=15
@@ -26,7 +26,8 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 
 test: $(VENV)/test.ready system tiny-model node ## every test, those with real servers and real vLLM included
 	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
-	@$(BIN)/pytest -m "vllm or alone" $(SLOWEST) $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "vllm and not alone" -n 2 --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(BIN)/pytest -m alone $(SLOWEST) $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------
 

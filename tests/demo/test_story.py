@@ -55,6 +55,7 @@ def test_on_simulated_engines_the_good_release_is_promoted_and_the_slow_one_come
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_on_real_vllm_the_good_weights_are_promoted_and_the_damaged_ones_come_back(tmp_path):
     found = _tell(tmp_path, 1500, "--engine", "vllm")
     _check(found, tmp_path)
