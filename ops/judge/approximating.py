@@ -15,7 +15,8 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.judge.contesting import Contest, Ints, add_outcomes, contest, e_of_points, e_tolerated, no_points
+from ops.judge.contesting import Contest, Ints, add_outcomes, contest, e_tolerated, no_points
+from ops.judge.evidence import e_of_points
 from ops.judge.grading import Floats
 from ops.judge.imagining import Imagined, Traffic
 from ops.judge.judging import DOUBT_E

@@ -2,95 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
-from ops.judge.counting import Cells, Counts
 from ops.judge.grading import Floats
-from ops.judge.model import Compared, Sides, Situation
-from serving.contract import OF_STREAMS, Arm, BadEvent, Levels
-
-TWO_SIDED = frozenset({BadEvent.OUTPUT_LENGTH})
-"""Events that count in both directions: answers that grew shorter are as telling as answers that grew longer."""
-
-EVERY = ""
-"""The group of all cells."""
-Whole = dict[BadEvent, Mapping[str, Sides]]
-Recent = dict[BadEvent, Sides]
+from ops.judge.keeping import CANARY, REFERENCE, Kept
+from ops.judge.rules import Ints
+from ops.judge.tables import STREAMED, Key, Table, padded
+from serving.contract import Arm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which rows of a table are whose."""
+
+    cells: tuple[str, ...]
+    """Those known before and those of the table, sorted."""
+    groups: tuple[str, ...]
+    """Of each cell."""
+    rows: Ints
+    """Canary and reference x cells; -1: the table has none."""
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
     """All cells at a look, each thing of theirs in the same order."""
 
-    names: tuple[str, ...]
+    cells: tuple[str, ...]
     groups: tuple[str, ...]
-    canary: tuple[Counts, ...]
-    reference: tuple[Counts, ...]
-    earlier: tuple[Counts, ...]
+    """Of each cell."""
+    canary: Floats
+    """Cells x columns, of this look."""
+    reference: Floats
+    earlier: Floats
     """The reference's before this look: rates are taken from it, so that this look's chance has no part in them."""
-    so_far: tuple[Compared, ...]
-    """With this look."""
-    levels: tuple[Levels, ...]
-
-    @cached_property
-    def share_of_assigned(self) -> Floats:
-        """The canary's part of the requests, 0 to 1: taken from what was assigned in this epoch, not requested."""
-        return _shares([one.canary.assigned for one in self.so_far], [one.reference.assigned for one in self.so_far])
-
-    @cached_property
-    def share_of_streamed(self) -> Floats:
-        return _shares([one.canary.streamed for one in self.so_far], [one.reference.streamed for one in self.so_far])
-
-    def share(self, event: BadEvent) -> Floats:
-        """Of the requests that could show the event."""
-        return self.share_of_streamed if event in OF_STREAMS else self.share_of_assigned
+    so_far: Floats
+    """Canary and reference x cells x columns, with this look."""
+    shares: Floats
+    """By column of those that say how many could show an event, x cells: the canary's part, 0 to 1, taken from what was
+    assigned in this epoch, not requested."""
 
 
-def _shares(canary: Sequence[int], reference: Sequence[int]) -> Floats:
-    of_canary = np.array(canary, dtype=float)
-    found: Floats = of_canary / np.maximum(of_canary + np.array(reference, dtype=float), 1)
-    return found
+@lru_cache(64)
+def layout(known: tuple[str, ...], keys: tuple[Key, ...], reference: Arm | None) -> Layout:
+    cells = tuple(sorted({*known, *(cell for cell, _ in keys)}))
+    at = {key: i for i, key in enumerate(keys)}
+    arms = (Arm.CANARY, reference)
+    rows = np.array([[at.get((cell, arm), -1) if arm else -1 for cell in cells] for arm in arms], dtype=int)
+    return Layout(cells, tuple(map(prompt_group, cells)), rows)
 
 
-def seen_cells(increments: Cells, before: Mapping[str, Compared], now: Situation, reference: Arm) -> Seen:
-    names = tuple(sorted({cell for cell, _ in increments}))
-    canary = tuple(increments.get((name, Arm.CANARY), _NOTHING) for name in names)
-    compared = tuple(increments.get((name, reference), _NOTHING) for name in names)
-    known = [before.get(name, _NEVER) for name in names]
-    return Seen(
-        names,
-        tuple(map(prompt_group, names)),
-        canary,
-        compared,
-        tuple(one.reference for one in known),
-        tuple(map(_so_far, known, canary, compared)),
-        tuple(map(now.levels_of, names)),
-    )
+def seen_cells(kept: Kept, table: Table, reference: Arm | None) -> Seen:
+    """``table``: as wide as what is kept."""
+    laid = layout(kept.cells, table.keys_of_rows, reference)
+    now = padded(table.rows)[laid.rows]
+    before = kept.with_cells(laid.cells)
+    so_far = before + now
+    sizes = so_far[:, :, : STREAMED + 1]
+    together = sizes.sum(axis=0)
+    shares = np.divide(sizes[CANARY], together, out=np.zeros_like(together), where=together > 0).T
+    return Seen(laid.cells, laid.groups, now[CANARY], now[REFERENCE], before[REFERENCE], so_far, shares)
 
 
-_NOTHING, _NEVER = Counts(), Compared()
-
-
-def _so_far(before: Compared, canary: Counts, reference: Counts) -> Compared:
-    # Of the canary the sizes alone are needed; its levels and bad events are in the profiles.
-    had = before.canary
-    sizes = had.assigned + canary.assigned, had.finished + canary.finished, had.streamed + canary.streamed
-    return Compared(Counts(*sizes), before.reference.plus(reference))
+@lru_cache(64)
+def members(of_cells: tuple[str, ...], groups: tuple[str, ...]) -> Floats:
+    """Which cells are whose: cells x groups, 0 or 1. That of all cells is first."""
+    return np.array([[group in ("", own) for group in groups] for own in of_cells], dtype=float)
 
 
 def prompt_group(cell: str) -> str:
     """``p1`` of ``completion/p1o0``: how long the prompt is, which no release can influence."""
     return cell.partition("/")[2].partition("o")[0]
-
-
-def directions(event: BadEvent) -> tuple[int, ...]:
-    return (1, -1) if event in TWO_SIDED else (1,)
-
-
-def opportunities(counts: Counts, event: BadEvent) -> int:
-    """The requests that could show the event."""
-    return counts.streamed if event in OF_STREAMS else counts.assigned

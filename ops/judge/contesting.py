@@ -97,10 +97,6 @@ def add_outcomes(points: Floats, here: Ints, bound: float, bad: Ints, good: Ints
     points[here] += bad[:, None] * of_bad + good[:, None] * of_good
 
 
-def e_of_points(points: Floats) -> Floats:
-    return mixed(points, log_weights(1, points.shape[1]))
-
-
 def e_tolerated(tolerated: float | None, relative: Floats, bad: Ints, total: Ints, compared: bool) -> Floats:
     """As ``ops.judge.weighing`` weighs a yes/no event: beside the reference, and against what is tolerated."""
     if tolerated is None:

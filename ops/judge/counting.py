@@ -6,91 +6,40 @@ costs data or time, never correctness: its increments are not used, and the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
-from operator import add, sub
+from typing import NamedTuple
 
-import msgspec
+from ops.judge.counts import Counts
+from ops.judge.tables import Key, Table, added, tabled
+from serving.contract import CounterCell, CounterSnapshot
 
-from serving.contract import Arm, BadEvent, CounterCell, CounterSnapshot
+__all__ = ["Cells", "Counts", "Difference", "counts_by_cell", "difference"]
 
-
-class Counts(msgspec.Struct, frozen=True, gc=False):
-    """Made by the hundred at each look, which is why it is a Struct: a frozen dataclass takes ten times as long. It can
-    be in no cycle, so the garbage collector need not know it."""
-
-    assigned: int = 0
-    finished: int = 0
-    streamed: int = 0
-    bad: Mapping[BadEvent, int] = {}
-    levels: Mapping[BadEvent, tuple[int, ...]] = {}
-    """Of graded events: requests on each level, the lowest first."""
-
-    def plus(self, other: Counts, sign: int = 1) -> Counts:
-        return Counts(
-            self.assigned + sign * other.assigned,
-            self.finished + sign * other.finished,
-            self.streamed + sign * other.streamed,
-            _bad_sum(self.bad, other.bad, sign) if other.bad else self.bad,
-            _levels_sum(self.levels, other.levels, sign) if other.levels else self.levels,
-        )
-
-    @property
-    def went_backwards(self) -> bool:
-        on_levels = chain.from_iterable(self.levels.values())
-        return min(self.assigned, self.finished, self.streamed, *self.bad.values(), *on_levels) < 0
-
-
-_OPERATIONS = {1: add, -1: sub}
-
-
-def _bad_sum(one: Mapping[BadEvent, int], other: Mapping[BadEvent, int], sign: int) -> dict[BadEvent, int]:
-    if sign < 0 and one == other:  # most cells' between two looks
-        return {}
-    return {
-        event: count for event in sorted({*one, *other}) if (count := one.get(event, 0) + sign * other.get(event, 0))
-    }
-
-
-def _levels_sum(
-    one: Mapping[BadEvent, tuple[int, ...]], other: Mapping[BadEvent, tuple[int, ...]], sign: int
-) -> dict[BadEvent, tuple[int, ...]]:
-    apply = _OPERATIONS[sign]
-    if one.keys() == other.keys():  # the usual case by far
-        return {event: tuple(map(apply, counts, other[event])) for event, counts in one.items()}
-    nothing = {event: (0,) * len(counts) for event, counts in (*one.items(), *other.items())}
-    return {
-        event: tuple(map(apply, one.get(event, none), other.get(event, none)))
-        for event, none in sorted(nothing.items())
-    }
-
-
-def summed(many: Sequence[Counts]) -> Counts:
-    """All of them together."""
-    bad: dict[BadEvent, int] = {}
-    assigned = finished = streamed = 0
-    for counts in many:
-        assigned += counts.assigned
-        finished += counts.finished
-        streamed += counts.streamed
-        for event, count in counts.bad.items():
-            bad[event] = bad.get(event, 0) + count
-    all_levels = [counts.levels for counts in many]
-    levels = {
-        event: tuple(map(sum, zip(*[of[event] for of in all_levels if event in of], strict=True)))
-        for event in dict.fromkeys(chain.from_iterable(all_levels))
-    }
-    return Counts(assigned, finished, streamed, bad, levels)
-
-
-Cells = dict[tuple[str, Arm], Counts]
+Cells = dict[Key, Counts]
 """Counts by cell ``class/stratum`` and arm."""
+
+
+class _Read(NamedTuple):
+    """A snapshot as a table."""
+
+    snapshot: CounterSnapshot
+    tier: str
+    epoch: int
+    table: Table
+
+
+class Bases(dict[str, CounterSnapshot]):
+    """What the next look is to be held against, by worker; with what was already reckoned of it."""
+
+    def __init__(self, bases: Mapping[str, CounterSnapshot], tables: Mapping[str, _Read]) -> None:
+        super().__init__(bases)
+        self.tables = tables
 
 
 @dataclass(frozen=True)
 class Difference:
-    increments: Cells
+    increments: Mapping[Key, Counts]
     """Empty when blind."""
     bases: dict[str, CounterSnapshot]
     """What the next look is to be held against, by worker."""
@@ -107,6 +56,12 @@ def counts_by_cell(cells: Iterable[CounterCell], tier: str, epoch: int) -> Cells
             counts = Counts(cell.assigned, cell.finished, cell.streamed, cell.bad, cell.levels)
             found[key] = found[key].plus(counts) if key in found else counts
     return found
+
+
+def _read(snapshot: CounterSnapshot, tier: str, epoch: int) -> _Read:
+    own = [cell for cell in snapshot.cells if cell.epoch == epoch and cell.tier == tier]
+    table = tabled([(f"{cell.task_class}/{cell.stratum}", cell.arm) for cell in own], own)
+    return _Read(snapshot, tier, epoch, table)
 
 
 def difference(
@@ -130,7 +85,9 @@ def difference(
     blind: list[str] = []
     clear: dict[str, CounterSnapshot] = {}
     rebased: dict[str, CounterSnapshot] = {}
-    total: Cells = {}
+    total: Table | None = None
+    known = bases.tables if isinstance(bases, Bases) else {}
+    tables: dict[str, _Read] = {}
     for worker in sorted(workers):
         snapshot = seen.get(worker)
         if snapshot is None:
@@ -154,23 +111,20 @@ def difference(
             # Its counts began again at zero, so all that it has counted since is new.
             rebased[worker] = CounterSnapshot(worker, snapshot.instance, snapshot.at_unix_seconds, (), ())
             continue
-        grown = _grown(snapshot, base, tier, epoch)
-        if any(counts.went_backwards for counts in grown.values()):
+        read = tables[worker] = _read(snapshot, tier, epoch)
+        grown = read.table
+        if base is not None:
+            before = known.get(worker)
+            if before is None or before.snapshot is not base or (before.tier, before.epoch) != (tier, epoch):
+                before = _read(base, tier, epoch)  # the base is of a record that was read, or the epoch is another
+            grown = added(grown, before.table, -1)
+        if (grown.rows < 0).any():
             blind.append(f"the counters of {worker} went backwards")
             rebased[worker] = snapshot
             continue
         clear[worker] = snapshot
-        for key, counts in grown.items():
-            total[key] = total[key].plus(counts) if key in total else counts
+        total = grown if total is None else added(total, grown)
     if blind:
         # The clear workers keep their old bases: the next clear look reads the gap for all of them alike.
         return Difference({}, {**bases, **rebased}, tuple(blind))
-    return Difference(total, {**bases, **clear}, ())
-
-
-def _grown(snapshot: CounterSnapshot, base: CounterSnapshot | None, tier: str, epoch: int) -> Cells:
-    current = counts_by_cell(snapshot.cells, tier, epoch)
-    before = counts_by_cell(base.cells, tier, epoch) if base else {}
-    nothing = Counts()
-    keys = current.keys() | before.keys()
-    return {key: current.get(key, nothing).plus(before.get(key, nothing), -1) for key in keys}
+    return Difference({} if total is None else total, Bases({**bases, **clear}, tables), ())

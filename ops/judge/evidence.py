@@ -22,12 +22,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 from math import log
 
 import msgspec
 import numpy as np
 
-from ops.judge.grading import Floats, Graded, Logs, level_gains
+from ops.judge.grading import Floats, Graded, Logs, level_gains, odds_of
 
 _ODDS_BEYOND_MARGIN = (0.25, 0.5, 0.9, 1.4, 2.0, 2.8, 3.8, 5.0)
 """Alternatives against "no worse" for a yes/no event: log odds ratios beyond the margin, of 1.3 to 150 times its odds.
@@ -42,6 +43,7 @@ _RATE_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
 """Alternatives of an absolute rate: multiples of the distance between the bound and certainty, or zero."""
 _FRACTIONS = np.array(_RATE_FRACTIONS)
 _NO_POINTS = (0.0,) * len(_RATE_FRACTIONS)
+RATE_ALTERNATIVES = len(_RATE_FRACTIONS)
 _SHIFT_WEIGHT = 0.5
 """Of a graded event's mixture: what is spent on "all answers are slower"; the rest on "more of them pass this cut"."""
 
@@ -110,18 +112,9 @@ class Profile(msgspec.Struct, frozen=True, gc=False):
 
 def e_value(profile: Profile, levels: int) -> float:
     """The mixture's e-value; ``levels`` is 1 for a yes/no event. Nothing seen: 1."""
-    return e_values([profile], levels)[0]
-
-
-def e_values(profiles: Sequence[Profile], levels: int) -> list[float]:
-    """Of several profiles of events with so many levels."""
-    seen = [i for i, profile in enumerate(profiles) if any(profile.total)]
-    found = [1.0] * len(profiles)
-    if seen:
-        points = np.array([profiles[i].points for i in seen])
-        for i, e in zip(seen, mixed(points, log_weights(levels, points.shape[1])).tolist(), strict=True):
-            found[i] = e
-    return found
+    if not any(profile.total):
+        return 1.0
+    return float(mixed(np.array([profile.points]), log_weights(levels, len(profile.points)))[0])
 
 
 @dataclass(frozen=True)
@@ -149,16 +142,16 @@ def gains(boundary: Boundary, fallen: Sequence[Fallen]) -> Floats:
     share = np.array([cell.share for cell in fallen])
     rates = np.array([cell.rates for cell in fallen])  # cells x cuts
     if canary.shape[1] > 1:
-        seen = Graded(canary.T, total.T, share, rates.T, np.array([cell.steepness for cell in fallen]))
         logs = Logs(np.repeat(boundary.logs[:, None], len(fallen), axis=1), boundary.apart)
-        return level_gains([logs], seen)[0].reshape(-1, len(fallen)).T
-    return yes_no_gains(np.tile(boundary.logs, (len(fallen), 1)), canary, total, share[:, None], rates)
+        at = odds_of([logs], np.array([cell.steepness for cell in fallen]))
+        found: Floats = level_gains(at, Graded(canary.T, total.T, share, rates.T), np.eye(len(fallen)))[0][0]
+        return found
+    return yes_no_gains(np.exp(np.tile(boundary.logs, (len(fallen), 1))), canary, total, share[:, None], rates)
 
 
-def yes_no_gains(logs: Floats, canary: Floats, total: Floats, share: Floats, rates: Floats) -> Floats:
-    """The same for cells of several yes/no events. ``logs``: cells x (the boundary, then alternatives), logarithms of
-    odds ratios; the others are columns."""
-    odds = np.exp(logs)
+def yes_no_gains(odds: Floats, canary: Floats, total: Floats, share: Floats, rates: Floats) -> Floats:
+    """The same for cells of several yes/no events. ``odds``: cells x odds ratios of (the boundary, then alternatives);
+    the others are columns."""
     ratios = odds / (1 - rates + rates * odds)  # how many times the reference's rate the canary has
     gained = canary * np.log(ratios) - total * np.log1p(share * (ratios - 1))
     found: Floats = gained[:, 1:] - gained[:, :1]
@@ -203,6 +196,28 @@ def mixed(logs: Floats, weights: Floats) -> Floats:
     return found
 
 
+def mixed_each(parts: Sequence[tuple[Floats, int]]) -> list[Floats]:
+    """``mixed`` of several, each rows x alternatives with its number of levels, as one array."""
+    shapes = tuple((*points.shape, levels) for points, levels in parts)
+    weights, ends = _weights_each(shapes)
+    logs = np.zeros(weights.shape)
+    for (points, _), (first, end) in zip(parts, pairwise(ends), strict=True):
+        logs[first:end, : points.shape[1]] = points
+    e = mixed(logs, weights)
+    return [e[first:end] for first, end in pairwise(ends)]
+
+
+@lru_cache(64)
+def _weights_each(shapes: tuple[tuple[int, int, int], ...]) -> tuple[Floats, tuple[int, ...]]:
+    """Of all rows; what a row does not have weighs nothing. And where each part's rows begin, and the last's end."""
+    ends = tuple(accumulate((rows for rows, _, _ in shapes), initial=0))
+    weights = np.full((ends[-1], max(alternatives for _, alternatives, _ in shapes)), -np.inf)
+    for (_, alternatives, levels), (first, end) in zip(shapes, pairwise(ends), strict=True):
+        if alternatives:
+            weights[first:end, :alternatives] = log_weights(levels, alternatives)
+    return weights, ends
+
+
 # --- One rate against a bound -----------------------------------------------------------------------------------
 
 
@@ -223,45 +238,40 @@ def above_bound(points: Sequence[float], bound: float, *, bad: int, total: int) 
 
     ``points`` is empty at first. The bound may differ from call to call, as long as it does not depend on the outcomes.
     """
-    return above_bounds([points], [bound], bad=[bad], total=[total])[0]
+    before = np.array([points or _NO_POINTS])
+    found = above_bounds(before, np.array([bound]), bad=np.array([bad]), total=np.array([total]))
+    return tuple(found[0].tolist())
 
 
-def above_bounds(
-    points: Sequence[Sequence[float]], bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]
-) -> list[tuple[float, ...]]:
-    """The same for several events at once."""
-    bound, fell = np.array(bounds)[:, None], np.array(bad)[:, None]
+def above_bounds(points: Floats, bounds: Floats, *, bad: Floats, total: Floats) -> Floats:
+    """The same for several events at once. ``points``, and what comes of them: events x alternatives."""
+    bound, fell = bounds[:, None], bad[:, None]
     rates = rates_above(bound)
-    good = np.array(total)[:, None] - fell
-    before = np.array([one or _NO_POINTS for one in points])
-    found = before + fell * np.log(rates / bound) + good * np.log((1 - rates) / (1 - bound))
-    return [tuple(one) for one in found.tolist()]
+    found: Floats = points + fell * np.log(rates / bound) + (total[:, None] - fell) * np.log((1 - rates) / (1 - bound))
+    return found
 
 
 def e_of_rate(points: Sequence[float]) -> float:
     """The e-value of ``above_bound``'s points; 1 if there are none."""
-    return e_of_rates([points])[0]
+    return float(e_of_points(np.array([points or _NO_POINTS]))[0])
 
 
-def e_of_rates(points: Sequence[Sequence[float]]) -> list[float]:
-    found: list[float] = mixed(
-        np.array([one or _NO_POINTS for one in points]), log_weights(1, len(_FRACTIONS))
-    ).tolist()
-    return found
+def e_of_points(points: Floats) -> Floats:
+    """Of rates against bounds: rows x alternatives."""
+    return mixed(points, log_weights(1, points.shape[1]))
 
 
 def e_rate_below(bound: float, *, bad: int, total: int) -> float:
     """Evidence against "the rate is at least ``bound``", from ``bad`` of ``total`` independent outcomes."""
-    return e_rates_below([bound], bad=[bad], total=[total])[0]
+    return float(e_of_points(logs_below((bound,), bad=[bad], total=[total]))[0])
 
 
-def e_rates_below(bounds: Sequence[float], *, bad: Sequence[int], total: Sequence[int]) -> list[float]:
-    """The same for several events at once."""
-    of_one_bad, of_one_good = _logs_below(tuple(bounds))
-    fell = np.array(bad)[:, None]
+def logs_below(bounds: tuple[float, ...], *, bad: Sequence[float], total: Sequence[float]) -> Floats:
+    """Log-likelihood ratios against "the rate is at least the bound" of several events: events x alternatives."""
+    of_one_bad, of_one_good = _logs_below(bounds)
+    fell = np.array(bad, dtype=float)[:, None]
     of_bad = np.where(fell > 0, np.maximum(fell, 1) * of_one_bad, 0.0)
-    of_good = (np.array(total)[:, None] - fell) * of_one_good
-    found: list[float] = mixed(of_bad + of_good, log_weights(1, of_bad.shape[1])).tolist()
+    found: Floats = of_bad + (np.array(total)[:, None] - fell) * of_one_good
     return found
 
 

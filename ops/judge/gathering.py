@@ -2,73 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import numpy as np
 
-from ops.judge.befalling import gather_yes_no
-from ops.judge.cells import opportunities, seen_cells
-from ops.judge.counting import Cells, Counts, summed
+from ops.judge.befalling import happened, yes_no_sums
+from ops.judge.cells import Seen, seen_cells
 from ops.judge.evidence import above_bounds
-from ops.judge.model import JudgeState, Situation
-from ops.judge.spreading import gather_graded
-from ops.rollout.plan import AnalysisPlan, EventPlan, Role
-from serving.contract import Arm, BadEvent
+from ops.judge.grading import Floats
+from ops.judge.keeping import CANARY_STEP, REFERENCE_STEP, REFERENCE_WHOLE, Kept
+from ops.judge.ledger import Ledger, grouped
+from ops.judge.model import Situation
+from ops.judge.rules import Rules
+from ops.judge.spreading import graded_sums, shown
+from ops.judge.tables import Table, widened
 
 
-def entered(state: JudgeState, now: Situation) -> JudgeState:
-    """At a new epoch the shares begin anew, at a new step the evidence for promotion does."""
-    if state.epoch != now.epoch:
-        state = replace(state, epoch=now.epoch, compared={})
-    if state.step != now.step:
-        state = replace(state, step=now.step, recent={}, canary_step=Counts(), reference_step=Counts())
-    return state
-
-
-def gathered(state: JudgeState, increments: Cells, now: Situation, plan: AnalysisPlan) -> JudgeState:
-    canary_all = summed([counts for (_, arm), counts in increments.items() if arm is Arm.CANARY])
-    reference_all = summed([counts for (_, arm), counts in increments.items() if arm is now.reference])
-    compared, whole, recent = dict(state.compared), dict(state.whole), dict(state.recent)
+def gathered(kept: Kept, table: Table, now: Situation, rules: Rules, quantiles: tuple[float, ...]) -> Kept:
+    """``table``: what was counted since the look before."""
+    table = Table(table.keys_of_rows, widened(table.rows, kept.totals.shape[1]))
+    seen = seen_cells(kept, table, now.reference)
+    canary, reference = seen.canary.sum(axis=0), seen.reference.sum(axis=0)
+    cells, compared, whole, recent = kept.cells, kept.compared, kept.whole, kept.recent
     if now.reference is not None:
-        seen = seen_cells(increments, compared, now, now.reference)
-        compared.update(zip(seen.names, seen.so_far, strict=True))
-        gather_graded(whole, recent, seen, plan)
-        gather_yes_no(whole, recent, seen, plan)
-    return replace(
-        state,
-        compared=compared,
-        whole=whole,
-        recent=recent,
-        absolute=_absolute(state, canary_all, plan),
-        canary_whole=state.canary_whole.plus(canary_all),
-        canary_step=state.canary_step.plus(canary_all),
-        reference_step=state.reference_step.plus(reference_all),
-        reference_whole=state.reference_whole.plus(reference_all),
-    )
+        cells, compared = seen.cells, seen.so_far
+        whole, recent = _grown(kept, seen, now, rules, quantiles)
+    absolute, held = _absolute(kept, canary, rules)
+    totals = kept.totals.copy()
+    totals[: CANARY_STEP + 1] += canary
+    totals[REFERENCE_STEP:] += reference
+    return Kept(cells, compared, whole, recent, absolute, held, totals)
 
 
-def _absolute(state: JudgeState, canary: Counts, plan: AnalysisPlan) -> Mapping[BadEvent, tuple[float, ...]]:
+Ledgers = tuple[Ledger, Ledger]
+
+
+def _grown(
+    kept: Kept, seen: Seen, now: Situation, rules: Rules, quantiles: tuple[float, ...]
+) -> tuple[Ledgers, Ledgers]:
+    """The evidence since the rollout began, and that since the step did."""
+    (graded, yes_no), (graded_step, yes_no_step) = kept.whole, kept.recent
+    if rules.graded.sides and shown(seen):
+        graded = _with_groups(graded, seen)
+        cuts = list(map(now.levels_of, seen.cells))
+        whole, step = graded_sums(seen, rules.graded, graded.groups, cuts, quantiles)
+        graded, graded_step = graded.plus(whole), graded_step.plus(step)
+    if rules.yes_no.sides and happened(seen, rules.yes_no):
+        yes_no = _with_groups(yes_no, seen)
+        whole, step = yes_no_sums(seen, rules.yes_no, yes_no.groups)
+        yes_no, yes_no_step = yes_no.plus(whole), yes_no_step.plus(step)
+    return (graded, yes_no), (graded_step, yes_no_step)
+
+
+def _with_groups(ledger: Ledger, seen: Seen) -> Ledger:
+    """With those of the cells too."""
+    if {*ledger.groups}.issuperset(seen.groups):
+        return ledger
+    return ledger.laid_out(ledger.sides, grouped((*ledger.groups, *seen.groups)))
+
+
+def _absolute(kept: Kept, canary: Floats, rules: Rules) -> tuple[Floats, Floats]:
     """Against "the canary's rate is within its budget", or within the margin of the reference's where that is higher:
     a service that is past its budget anyway is not saved by rolling back a release that is no worse."""
-    rules = [
-        rule
-        for rule in plan.events
-        if rule.budget_rate is not None
-        and rule.role is not Role.OFF
-        and (opportunities(canary, rule.event) or rule.event in canary.bad)
-    ]
-    if not rules:
-        return state.absolute
-    points = above_bounds(
-        [state.absolute.get(rule.event, ()) for rule in rules],
-        [_bound(rule, state.reference_whole) for rule in rules],
-        bad=[canary.bad.get(rule.event, 0) for rule in rules],
-        total=[opportunities(canary, rule.event) for rule in rules],
-    )
-    return {**state.absolute, **{rule.event: found for rule, found in zip(rules, points, strict=True)}}
-
-
-def _bound(event: EventPlan, reference: Counts) -> float:
-    """The budget is also what is believed of the reference until its own requests outweigh it."""
-    budget = event.budget_rate or 0.0
-    believed = (reference.bad.get(event.event, 0) + 1) / (opportunities(reference, event.event) + 1 / budget)
-    return min(max(budget, event.margin * believed), (1 + budget) / 2)
+    budget, at, reference = rules.budget, rules.budgeted_at, kept.totals[REFERENCE_WHOLE]
+    bad, total = canary[budget.column], canary[budget.could]
+    # The budget is also what is believed of the reference until its own requests outweigh it.
+    believed = (reference[budget.column] + 1) / (reference[budget.could] + 1 / budget.rate)
+    bounds = np.minimum(np.maximum(budget.rate, budget.margin * believed), (1 + budget.rate) / 2)
+    absolute, held = kept.absolute.copy(), kept.held.copy()
+    absolute[at] = above_bounds(kept.absolute[at], bounds, bad=bad, total=total)  # without any requests as before
+    held[at] += bad + total
+    return absolute, held

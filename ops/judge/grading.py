@@ -33,8 +33,6 @@ class Graded:
     """The canary's, 0 to 1, of the requests that could show the event: places."""
     rates: Floats
     """The reference's of passing each cut, strictly falling within (0, 1): cuts x places."""
-    steepness: Floats
-    """Places."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +47,56 @@ class Logs:
     on any level, however load has moved all requests between levels since the rates were taken."""
 
 
-def level_gains(boundaries: Sequence[Logs], seen: Graded) -> list[Floats]:
-    """What each place adds to the log-likelihood ratio of each alternative, by boundary.
+@dataclass(frozen=True)
+class Odds:
+    """What boundaries mean where cuts are so steep: does not change from look to look."""
 
-    Each: shapes x alternatives x places. See ``_level_ratios`` for how odds move the levels.
+    log_odds: Floats
+    """All boundaries' logs, one boundary after the other: logs x places, as all below."""
+    odds: Floats
+    beyond: Floats
+    """The odds less 1."""
+    spans: tuple[tuple[int, int, bool], ...]
+    """By boundary: its first log and the one after its last, and whether it keeps apart."""
+
+
+def odds_of(boundaries: Sequence[Logs], steepness: Floats) -> Odds:
+    """``steepness``: of each place."""
+    logs = np.concatenate([boundary.values for boundary in boundaries])
+    log_odds = np.clip(steepness * logs, -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
+    odds = np.exp(log_odds)
+    ends = accumulate((len(boundary.values) for boundary in boundaries), initial=0)
+    spans = tuple((*span, one.apart) for span, one in zip(pairwise(ends), boundaries, strict=True))
+    return Odds(log_odds, odds, odds - 1, spans)
+
+
+def level_gains(at: Odds, seen: Graded, members: Floats) -> list[Floats]:
+    """What each group of places adds to the log-likelihood ratio of each alternative, by boundary.
+
+    ``members``: cells x groups, 0 or 1; places are, event by event, the cells. Each: events x groups x (shapes x
+    alternatives). See ``_level_ratios`` for how odds move the levels.
 
     With the reference's odds of passing a cut multiplied by ``o``, and ``d = 1 - rate + rate * o``, its rate is
     multiplied by ``o / d``, that of not passing by ``1 / d``, and of falling between two cuts by ``o / (d d')``.
     """
-    logs = np.concatenate([boundary.values for boundary in boundaries])
-    log_odds = np.clip(seen.steepness * logs, -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
-    odds = np.exp(log_odds)
-    d = 1 + seen.rates[:, None] * (odds - 1)  # cuts x logs x places, as all below
+    d = seen.rates[:, None] * at.beyond  # cuts x logs x places, as all below
+    d += 1
     log_d = np.log(d)
-    of_cuts = _of_cuts(log_odds, odds, d, log_d, seen)
-    ratios = _level_ratios(log_odds, log_d)
-    ends = list(accumulate((len(boundary.values) for boundary in boundaries), initial=0))
-    for boundary, (first, end) in zip(boundaries, pairwise(ends), strict=True):
-        if boundary.apart:
+    of_cuts = _of_cuts(at, d, log_d, seen)
+    ratios = _level_ratios(at.log_odds, log_d)
+    for first, end, apart in at.spans:
+        if apart:
             _keep_apart(ratios[:, first:end])
-    of_shapes = np.concatenate([of_cuts, _of_shift(ratios, seen)[None]])
-    return [of_shapes[:, first + 1 : end] - of_shapes[:, first : first + 1] for first, end in pairwise(ends)]
+    cells, groups = members.shape
+    sums = np.concatenate([part.reshape(-1, cells) @ members for part in (of_cuts, _of_shift(ratios, seen))])
+    of_shapes = sums.reshape(len(d) + 1, len(at.odds), -1, groups).transpose(2, 3, 0, 1)
+    return [
+        (of_shapes[..., first + 1 : end] - of_shapes[..., first : first + 1]).reshape(len(of_shapes), groups, -1)
+        for first, end, _ in at.spans
+    ]
 
 
-def _of_cuts(log_odds: Floats, odds: Floats, d: Floats, log_d: Floats, seen: Graded) -> Floats:
+def _of_cuts(at: Odds, d: Floats, log_d: Floats, seen: Graded) -> Floats:
     """Log-likelihoods where the odds of passing one cut alone differ, less those of a canary that is alike.
 
     With how many passed: ``canary * log_odds + reference's total * log_d - either * log_above - others * log_below``.
@@ -81,8 +105,8 @@ def _of_cuts(log_odds: Floats, odds: Floats, d: Floats, log_d: Floats, seen: Gra
     past, past_either = _past(seen.canary), _past(seen.total)
     both = seen.total.sum(axis=0)
     d *= 1 - seen.share
-    log_above, log_below = d + seen.share * odds, d + seen.share
-    found: Floats = past * log_odds
+    log_above, log_below = d + seen.share * at.odds, d + seen.share
+    found: Floats = past * at.log_odds
     found += np.multiply(both - seen.canary.sum(axis=0), log_d, out=d)
     for either, log in ((past_either, log_above), (both - past_either, log_below)):
         np.log(log, out=log)
@@ -102,8 +126,7 @@ def _level_ratios(log_odds: Floats, log_d: Floats) -> Floats:
 
 def _keep_apart(ratios: Floats) -> None:
     at = ratios[:, :1].copy()
-    np.maximum(ratios, np.where(at > 0, at, -np.inf), out=ratios)
-    np.minimum(ratios, np.where(at < 0, at, np.inf), out=ratios)
+    np.clip(ratios, np.where(at > 0, at, -np.inf), np.where(at < 0, at, np.inf), out=ratios)
 
 
 def _of_shift(ratios: Floats, seen: Graded) -> Floats:
@@ -113,7 +136,8 @@ def _of_shift(ratios: Floats, seen: Graded) -> Floats:
     either += 1 - seen.share
     np.log(either, out=either)
     either *= seen.total[:, None]
-    found: Floats = (seen.canary[:, None] * ratios - either).sum(axis=0)
+    np.subtract(seen.canary[:, None] * ratios, either, out=either)
+    found: Floats = either.sum(axis=0)
     return found
 
 

@@ -6,11 +6,12 @@ for promotion begins anew at each step, so that a release which is harmless at 5
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ops.judge.counting import Difference
-from ops.judge.gathering import entered, gathered
-from ops.judge.model import Decision, EventEvidence, JudgeState, Look, Situation
+from ops.judge.gathering import gathered
+from ops.judge.keeping import CANARY_STEP, REFERENCE_STEP
+from ops.judge.model import Decision, EventEvidence, JudgeState, Look, Situation, kept_by, remembering
+from ops.judge.rules import rules_of
+from ops.judge.tables import ASSIGNED, table_of
 from ops.judge.weighing import weighed
 from ops.judge.wording import describe_blind, describe_event, describe_step, describe_together
 from ops.rollout.plan import AnalysisPlan, Role
@@ -31,11 +32,18 @@ _OUTCOMES = {
 
 def look(state: JudgeState, found: Difference, now: Situation, plan: AnalysisPlan) -> tuple[JudgeState, Look]:
     """The next state and the look. Pure: the same inputs give the same decision, which is what replays rely on."""
-    state = replace(entered(state, now), bases=found.bases)
+    rules = rules_of(plan.events)
+    kept = kept_by(state, rules, len(plan.level_quantiles) + 1)
+    # At a new epoch the shares begin anew, at a new step the evidence for promotion does.
+    if state.epoch != now.epoch:
+        kept = kept.in_new_epoch()
+    if state.step != now.step:
+        kept = kept.in_new_step()
     if not found.blind:
-        state = gathered(state, found.increments, now, plan)
-    events = weighed(state, plan)
-    unlike = _load_unlike(state, now, plan)
+        kept = gathered(kept, table_of(found.increments), now, rules, plan.level_quantiles)
+    assigned = int(kept.totals[CANARY_STEP, ASSIGNED]), int(kept.totals[REFERENCE_STEP, ASSIGNED])
+    events = weighed(kept, rules, plan)
+    unlike = _load_unlike(assigned, now, plan)
     critical = [event for event in events if event.role is Role.CRITICAL]
     valid = [event for event in critical if not (unlike and event.event in _LATENCY_EVENTS)]
     together = sum(event.e_worse for event in valid)
@@ -47,17 +55,17 @@ def look(state: JudgeState, found: Difference, now: Situation, plan: AnalysisPla
     elif unlike:
         decision, reasons = Decision.BLIND, (describe_blind(unlike),)
     else:
-        decision = _advance_or_hold(state, critical, now, plan)
-        words = describe_step(now, state.canary_step, state.reference_step, plan)
+        decision = _advance_or_hold(assigned[0], critical, now, plan)
+        words = describe_step(now, *assigned, plan)
         reasons = (words, *map(describe_event, critical))
     verdict = Verdict(_OUTCOMES[decision], reasons)
-    assigned = state.canary_step.assigned, state.reference_step.assigned
+    state = remembering(kept, epoch=now.epoch, step=now.step, bases=found.bases)
     return state, Look(decision, verdict, events, *assigned, e_together=together)
 
 
-def _load_unlike(state: JudgeState, now: Situation, plan: AnalysisPlan) -> str | None:
+def _load_unlike(assigned: tuple[int, int], now: Situation, plan: AnalysisPlan) -> str | None:
     """Why the arms' latencies cannot be compared, or None."""
-    canary, reference = state.canary_step.assigned, state.reference_step.assigned
+    canary, reference = assigned
     if now.reference is None or min(canary, reference) < plan.requests_per_step_min:
         return None
     loads = (canary / max(now.canary_replicas, 1), reference / max(now.reference_replicas, 1))
@@ -81,7 +89,7 @@ def _against(valid: list[EventEvidence], together: float) -> tuple[Evidence, ...
 
 
 def _advance_or_hold(
-    state: JudgeState, critical: list[EventEvidence], now: Situation, plan: AnalysisPlan
+    canary_assigned: int, critical: list[EventEvidence], now: Situation, plan: AnalysisPlan
 ) -> Decision:
     # Alone, only the absolute tests speak: those events are waited for that have one.
     tolerated = {event.event for event in plan.events if event.tolerated_rate is not None}
@@ -90,5 +98,5 @@ def _advance_or_hold(
     # shows less than a shift, and would pass for "not so many times as slow" long before it is found.
     waiting = [event for event in able if event.e_harmless < event.e_harmless_needed or event.e_worse >= DOUBT_E]
     patient = now.seconds_in_step >= now.step_seconds_min
-    enough = state.canary_step.assigned >= plan.requests_per_step_min
+    enough = canary_assigned >= plan.requests_per_step_min
     return Decision.ADVANCE if patient and enough and not waiting else Decision.HOLD

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from ops.judge.counting import Counts
-from ops.judge.evidence import Profile
+from ops.judge.counts import Counts
+from ops.judge.keeping import RECORDS, Compared, Kept, restored
+from ops.judge.ledger import Sides
+from ops.judge.rules import Rules
 from ops.rollout.plan import Role
 from ops.verdict import Verdict
 from serving.contract import Arm, BadEvent, CounterSnapshot, Levels
@@ -22,21 +25,13 @@ class Decision(StrEnum):
     BLIND = "blind"
 
 
-class Compared(msgspec.Struct, frozen=True, gc=False):
-    """What was counted in one cell in this epoch, on the canary and on its reference."""
-
-    canary: Counts = Counts()
-    """Without its bad events and levels."""
-    reference: Counts = Counts()
-
-
-Sides = tuple[Profile, ...]
-"""One profile; or two, "higher" and "lower", of an event that counts in both directions."""
-
-
 @dataclass(frozen=True)
 class JudgeState:
-    """All that the judge remembers between looks."""
+    """All that the judge remembers between looks, as it is kept on record.
+
+    A look leaves it as arrays, and a field becomes a record when it is asked for: a state that goes on to the next look
+    was never one.
+    """
 
     epoch: int = -1
     step: int = -1
@@ -53,6 +48,28 @@ class JudgeState:
     canary_step: Counts = field(default_factory=Counts)
     reference_step: Counts = field(default_factory=Counts)
     reference_whole: Counts = field(default_factory=Counts)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:  # asked only for what is not there yet
+            if name not in RECORDS or "_kept" not in self.__dict__:
+                raise AttributeError(name)
+            return self.__dict__.setdefault(name, RECORDS[name](self.__dict__["_kept"]))
+
+
+def remembering(kept: Kept, *, epoch: int, step: int, bases: Mapping[str, CounterSnapshot]) -> JudgeState:
+    """The state whose records are those of ``kept``."""
+    state = object.__new__(JudgeState)
+    state.__dict__.update(epoch=epoch, step=step, bases=bases, _kept=kept)
+    return state
+
+
+def kept_by(state: JudgeState, rules: Rules, levels: int) -> Kept:
+    """The state's arrays: those that the last look left, or made of the record that was read."""
+    if (kept := state.__dict__.get("_kept")) is not None:
+        return cast(Kept, kept)
+    totals = (state.canary_whole, state.canary_step, state.reference_step, state.reference_whole)
+    return restored(state.compared, state.whole, state.recent, state.absolute, totals, rules, levels)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import isfinite
 
-from ops.judge.counting import Counts
 from ops.judge.model import Decision, EventEvidence, Look, Situation
 from ops.rollout.plan import AnalysisPlan, Role
 from ops.verdict import Evidence
@@ -85,14 +84,15 @@ def describe_blind(reason: str) -> Evidence:
     return Evidence(reason, {"blind": 1})
 
 
-def describe_step(now: Situation, canary: Counts, reference: Counts, plan: AnalysisPlan) -> Evidence:
-    compared = f", {reference.assigned} to {now.reference}" if now.reference else ", alone"
+def describe_step(now: Situation, canary: int, reference: int, plan: AnalysisPlan) -> Evidence:
+    """``canary``, ``reference``: requests assigned to them at this step."""
+    compared = f", {reference} to {now.reference}" if now.reference else ", alone"
     return Evidence(
-        f"step {now.step + 1}: {canary.assigned} requests to the canary (at least {plan.requests_per_step_min})"
+        f"step {now.step + 1}: {canary} requests to the canary (at least {plan.requests_per_step_min})"
         f"{compared}, {now.seconds_in_step:.0f} s (at least {now.step_seconds_min:g})",
         {
-            "canary_assigned": canary.assigned,
-            "reference_assigned": reference.assigned,
+            "canary_assigned": canary,
+            "reference_assigned": reference,
             "seconds_in_step": round(now.seconds_in_step, 1),
         },
     )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from serving.contract import Arm, BadEvent
 RECORDED = Path(__file__).parent / "former_looks.json"
 SPEC = Path(__file__).parents[2] / "gratefulgpt.yaml"
 SECONDS = 5.0
+Between = Callable[[JudgeState], JudgeState]
 DIGITS = 11
 TRAFFIC = Traffic(
     30.0,
@@ -69,8 +70,13 @@ PHASES = (
 )
 
 
-def taken(release: Imagined) -> Iterator[tuple[JudgeState, Look]]:
-    """Two workers share each look's requests; one is missing once, and one starts anew."""
+def as_it_is(state: JudgeState) -> JudgeState:
+    return state
+
+
+def taken(release: Imagined, between: Between = as_it_is) -> Iterator[tuple[JudgeState, Look]]:
+    """Two workers share each look's requests; one is missing once, and one starts anew. ``between`` looks something
+    may happen to the state."""
     plan = rollout_plan(load_spec(SPEC), "production", "production").analysis
     source = Source(TRAFFIC, release, SECONDS, np.random.default_rng(7))
     tally = Tally(TRAFFIC, plan.level_quantiles)
@@ -99,6 +105,7 @@ def taken(release: Imagined) -> Iterator[tuple[JudgeState, Look]]:
             situation = Situation(phase.step, phase.epoch, phase.reference, *phase.replicas, now - since, 20.0, levels)
             state, answer = look(state, found, situation, plan)
             yield state, answer
+            state = between(state)
 
 
 def _cut(cell: str, counts: Counts) -> Counts:
@@ -106,9 +113,9 @@ def _cut(cell: str, counts: Counts) -> Counts:
     return replace(counts, levels={event: c for event, c in counts.levels.items() if event not in absent})
 
 
-def rows(release: Imagined) -> dict[str, Any]:
+def rows(release: Imagined, between: Between = as_it_is) -> dict[str, Any]:
     """Each look in a few figures, and at the end all that is remembered."""
-    steps = list(taken(release))
+    steps = list(taken(release, between))
     looks = [
         [
             answer.decision.value,

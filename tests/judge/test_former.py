@@ -6,9 +6,11 @@ import json
 from math import isclose
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.judge.former import RECORDED, RELEASES, rows
+from ops.judge.model import JudgeState
+from tests.judge.former import RECORDED, RELEASES, rows, taken
 
 
 @pytest.mark.parametrize("name", RELEASES)
@@ -16,6 +18,22 @@ def test_looks_come_out_as_they_were_recorded(name: str) -> None:
     recorded, again = json.loads(RECORDED.read_text())[name], json.loads(json.dumps(rows(RELEASES[name])))
     assert [look[0] for look in again["looks"]] == [look[0] for look in recorded["looks"]]
     assert not _unlike("", recorded, again)
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_state_that_was_written_and_read_between_looks_goes_on_as_one_that_never_was(name: str) -> None:
+    recorded, again = json.loads(RECORDED.read_text())[name], json.loads(json.dumps(rows(RELEASES[name], reread)))
+    assert not _unlike("", recorded, again)
+
+
+def test_a_state_knows_its_fields_alone() -> None:
+    (state, _), *_ = taken(RELEASES["alike"])
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = state.nothing  # type: ignore[attr-defined]
+
+
+def reread(state: JudgeState) -> JudgeState:
+    return msgspec.json.decode(msgspec.json.encode(state), type=JudgeState)
 
 
 def test_the_recorded_looks_hold_every_decision() -> None:

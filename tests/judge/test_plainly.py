@@ -8,7 +8,6 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from ops.judge.cells import TWO_SIDED
 from ops.judge.counting import Cells, Counts, Difference
 from ops.judge.evidence import (
     Boundary,
@@ -27,6 +26,7 @@ from ops.judge.evidence import (
 from ops.judge.imagining import CellTraffic, Imagined, Source, Traffic
 from ops.judge.judging import look
 from ops.judge.model import JudgeState, Situation
+from ops.judge.rules import TWO_SIDED
 from ops.judge.tallying import Tally
 from ops.rollout.plan import EventPlan, Role, RolloutPlan
 from serving.contract import GRADED, OF_STREAMS, Arm, BadEvent

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as with_fields
 
-from ops.judge.counting import Counts
 from ops.judge.model import Decision, EventEvidence, Look, Situation
 from ops.judge.wording import describe_event, describe_step, describe_together, number, summary
 from ops.rollout.plan import Role, RolloutPlan
@@ -90,14 +89,14 @@ def test_all_events_together_are_told_against_the_same_need() -> None:
 
 def test_a_step_is_told_with_what_it_had_and_what_it_needs(plan: RolloutPlan) -> None:
     now = Situation(1, 2, Arm.STABLE, 1, 1, 42.0, 60.0)
-    text = describe_step(now, Counts(assigned=120), Counts(assigned=130), plan.analysis).text
+    text = describe_step(now, 120, 130, plan.analysis).text
     assert text == "step 2: 120 requests to the canary (at least 50), 130 to stable, 42 s (at least 60)"
-    alone = describe_step(replace(now, reference=None), Counts(assigned=120), Counts(), plan.analysis).text
+    alone = describe_step(replace(now, reference=None), 120, 0, plan.analysis).text
     assert ", alone, 42 s" in alone
 
 
 def test_the_summary_of_an_advance_says_how_events_fell_and_what_was_quiet(plan: RolloutPlan) -> None:
-    step = describe_step(Situation(0, 1, Arm.BASELINE, 1, 1, 70.0, 60.0), Counts(), Counts(), plan.analysis)
+    step = describe_step(Situation(0, 1, Arm.BASELINE, 1, 1, 70.0, 60.0), 0, 0, plan.analysis)
     quiet = with_fields(FAILED, event=BadEvent.EMPTY, total=0, canary=0)
     answer = Look(Decision.ADVANCE, Verdict(Outcome.PASS, (step,)), (SLOW, FAILED, quiet), 100, 100)
     words = summary(answer)
