@@ -18,6 +18,8 @@ from benchmarks.runbooks.shell import CommandStuck, Ran, run, set_variables
 from benchmarks.runbooks.world import POLL_SECONDS, World, WorldBroken
 from ops.adapters.controller_client import ControllerError
 from ops.adapters.firing_alerts import FIRING, AlertsUnknown, firing
+from ops.adapters.hanging import HangingError
+from ops.adapters.simulated_faults import FaultsError
 from ops.adapters.supervisord import SupervisorError
 
 CALM_SECONDS_MAX = 180.0
@@ -29,7 +31,10 @@ READING_CODES = frozenset({0, 1, 3})
 """What a command that looks may answer: that all is well, that it is not, that too little was seen to tell."""
 SEEN_CODES = frozenset({0, 3})
 """Of a verification. A few requests that are well cannot tell of a p95."""
-STUCK = (CommandStuck, AlertsUnknown, WorldBroken, ControllerError, SupervisorError, aiohttp.ClientError, TimeoutError)
+STUCK = (
+    *(CommandStuck, AlertsUnknown, WorldBroken, ControllerError, SupervisorError, FaultsError, HangingError),
+    *(aiohttp.ClientError, TimeoutError),
+)
 """What keeps one incident from going on; the others are tried all the same."""
 OUTAGES = ("ServiceOutage", "TierOutage")
 RESOLVED = "ALERTS{"

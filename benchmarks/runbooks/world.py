@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +17,8 @@ import psutil
 from benchmarks.runbooks.pager import Pager, pager
 from benchmarks.runbooks.shortening import shortened
 from ops.adapters.controller_client import ControllerClient, ControllerError
+from ops.adapters.hanging import go_on, hang
+from ops.adapters.simulated_faults import set_faults
 from ops.adapters.spec_file import load_spec
 from ops.adapters.supervisord import Supervisor
 from ops.demo.load import Load
@@ -132,20 +132,16 @@ class World:
 
     async def faults(self, tier: str, **rates: float | bool) -> None:
         """On each engine that serves the tier's stable release; without rates they are taken back. Raises
-        WorldBroken."""
+        WorldBroken, FaultsError."""
         serving = await self.serving(tier)
         found = await stack_replicas(self.state, self.session).observe(tier)
         urls = [one.url for one in found if one.name in serving]
         for url in urls:
-            async with self.session.put(f"{url}/simulated/faults", json=rates) as response:
-                response.raise_for_status()
+            await asyncio.to_thread(set_faults, url, rates)
 
     def hang(self, program: str) -> None:
-        """The program lives and does nothing more: its processes are stopped, its guard is not."""
-        guard = psutil.Process(Supervisor(self.state.folder).processes()[program].pid)
-        for process in guard.children(recursive=True):
-            os.kill(process.pid, signal.SIGSTOP)
-            self.stopped.append(process)
+        """The program lives and does nothing more. Raises HangingError."""
+        self.stopped += hang(Supervisor(self.state.folder), program)
 
     async def end(self, program: str) -> None:
         """The program ends, and nobody starts it again."""
@@ -157,9 +153,7 @@ class World:
         for program in self.ended:
             Supervisor(self.state.folder).start(program)
         self.ended.clear()
-        for process in self.stopped:
-            if process.is_running():
-                process.resume()
+        go_on(self.stopped)
         self.stopped.clear()
 
 

@@ -18,6 +18,7 @@ from ops.loadtest.certifying.observed import Bounds, Counted, Held, Look, Observ
 from ops.loadtest.certifying.proving import Proof, before_seconds, bounds_of
 from ops.loadtest.certifying.telling import certified_json
 from ops.verdict import Outcome, Verdict
+from serving.engine.simulated.profile import Faults
 
 ROOT = Path(__file__).parents[2]
 SPEC = load_spec(ROOT / "gratefulgpt.yaml")
@@ -237,7 +238,13 @@ def test_a_breach_names_an_alert_of_the_catalogue_that_pages_and_has_a_page(brea
     assert page_of(runbook_url(breach.alert, SPEC), SPEC) == f"{breach.alert}.md"
 
 
-@pytest.mark.parametrize("breach", BREACHES, ids=lambda one: one.name)
+def test_each_breach_breaks_something_and_no_two_wait_for_the_same_alert():
+    assert all(bool(one.faults) != one.hang for one in BREACHES)
+    assert len({one.alert for one in BREACHES}) == len(BREACHES)
+    assert set(Faults.__struct_fields__) >= {name for one in BREACHES for name in one.faults}
+
+
+@pytest.mark.parametrize("breach", [one for one in BREACHES if not one.hang], ids=lambda one: one.name)
 def test_the_share_that_a_breach_must_show_is_that_of_its_rule(breach):
     share = breach.share(SPEC)
     assert 0 < share < 1

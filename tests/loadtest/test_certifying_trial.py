@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from ops.adapters.simulated_faults import FaultsError, NotSimulated, faults_of, set_faults
+from ops.adapters.supervisord import Process, State
 from ops.alerting.links import runbook_url
 from ops.loadtest.causes import cause
 from ops.loadtest.certifying.breaches import BY_NAME
@@ -204,7 +207,7 @@ def test_where_one_engine_refuses_those_that_broke_are_mended():
         both = engines([one.url, other.url])
         other.status = 400
         with pytest.raises(CannotInject, match="answers 400"):
-            Engines(both.former).break_(BREACH.faults)
+            Engines(both.former).break_(BREACH)
     assert one.puts == [{**HEALTHY, **BREACH.faults}, HEALTHY]
 
 
@@ -212,10 +215,41 @@ def test_faults_that_an_engine_had_before_come_back():
     with engine() as one:
         one.faults = {"error_rate": 0.01, "slowdown": 2.0}
         found = engines([one.url])
-        found.break_({"slowdown": 8.0})
-        assert one.faults == {"error_rate": 0.01, "slowdown": 8.0}
+        found.break_(BY_NAME["slow"])
+        assert one.faults == {"error_rate": 0.01, **BY_NAME["slow"].faults}
         assert found.mend() == ""
         assert one.faults == {"error_rate": 0.01, "slowdown": 2.0}
+
+
+class Supervisor:
+    """Knows one program, by the pid of its guard."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def processes(self) -> dict[str, Process]:
+        return {"replica-one": Process("replica-one", State.RUNNING, self._pid, 0.0, "")}
+
+
+def test_a_program_that_hangs_is_stopped_with_all_but_its_guard_and_goes_on_afterwards():
+    guard = subprocess.Popen(["bash", "-c", "sleep 60 & sleep 60 & wait"])
+    try:
+        parent = psutil.Process(guard.pid)
+        asyncio.run(until(lambda: len(parent.children()) == 2))
+        with engine() as one:
+            found = engines([one.url], ["replica-one"], Supervisor(guard.pid))  # type: ignore[arg-type]
+            found.break_(BY_NAME["hang"])
+            asyncio.run(until(lambda: {child.status() for child in parent.children()} == {psutil.STATUS_STOPPED}))
+            assert parent.status() != psutil.STATUS_STOPPED
+            assert one.puts == []
+            assert found.mend() == ""
+            asyncio.run(until(lambda: psutil.STATUS_STOPPED not in {child.status() for child in parent.children()}))
+            with pytest.raises(CannotInject, match="replica-two cannot be stopped"):
+                engines([one.url], ["replica-two"], Supervisor(guard.pid)).break_(BY_NAME["hang"])  # type: ignore[arg-type]
+    finally:
+        for child in psutil.Process(guard.pid).children():
+            child.kill()
+        guard.wait()
 
 
 def test_what_is_no_simulated_engine_is_told_from_one_that_does_not_answer():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ops.alerting.inhibiting import HIGH_ERROR_RATE, SERVICE_OUTAGE, SLOWNESS
+from ops.alerting.inhibiting import ALL_GONE, HIGH_ERROR_RATE, SERVICE_OUTAGE, SLOWNESS
 from ops.alerting.model import Severity
 from ops.loadtest.certifying.observed import Counted
 from ops.spec.model import Spec
@@ -36,6 +36,8 @@ class Breach:
     """Of bad requests, 0 to 1, that the alert's rule asks for."""
     faults: Mapping[str, float | bool] = field(default_factory=dict)
     """Of every simulated engine."""
+    hang: bool = False
+    """Whether the engines' processes are stopped instead."""
 
 
 def share_seen(bad: Bad, counted: Mapping[str, Counted]) -> Counted:
@@ -60,6 +62,7 @@ def _late(spec: Spec) -> float:
     return min(rows, default=0.0) / 100
 
 
+NO_ENGINE = ALL_GONE[1]
 BREACHES = (
     Breach(
         name="errors",
@@ -86,6 +89,14 @@ BREACHES = (
         bad=Bad.MISSED_BY_CLASS,
         share=_late,
         faults={"slowdown": 5.0},
+    ),
+    Breach(
+        name="hang",
+        words="the engines' processes are stopped: they take connections and do nothing",
+        alert=NO_ENGINE,
+        bad=Bad.FAILED,
+        share=_outage,  # no rule counts these requests; to users it is an outage
+        hang=True,
     ),
 )
 BY_NAME = {one.name: one for one in BREACHES}

@@ -133,7 +133,7 @@ class _Trial:
         """Raises CannotInject."""
         breach, bounds = self._breach, self._bounds
         try:
-            self._scene.engines.break_(breach.faults)
+            self._scene.engines.break_(breach)
             self._injected = injected = self._now
             wanted = f"{breach.alert} must fire within {bounds.fire_seconds:.0f} s"
             self._scene.tell(f"{injected:5.0f} s  {breach.words}; {wanted}")

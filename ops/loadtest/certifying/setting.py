@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import aiohttp
 
 from ops.adapters.controller_client import ControllerClient, ControllerError
+from ops.adapters.local_replicas import program_name
 from ops.adapters.simulated_faults import FaultsError, NotSimulated
+from ops.adapters.supervisord import Supervisor
 from ops.loadtest.certifying.generating import SUITE, steady
 from ops.loadtest.certifying.injecting import Engines, engines
 from ops.loadtest.plan import Plan
@@ -34,10 +36,11 @@ async def simulated_engines(state: StackState, session: aiohttp.ClientSession) -
     """All that the stack runs. Raises CannotRun: where there is none, or one that is not simulated, nothing is broken.
     """
     try:
-        urls = [one.url for one in await stack_replicas(state, session).observe_all() if one.ready]
-        if not urls:
+        found = [one for one in await stack_replicas(state, session).observe_all() if one.ready]
+        if not found:
             raise CannotRun("the stack runs no engine that answers: add a release first, `ops release add`")
-        return engines(urls)
+        programs = [program_name(one.name) for one in found]
+        return engines([one.url for one in found], programs, Supervisor(state.folder))
     except NotSimulated as e:
         words = "breaches are made of the simulated engine's faults, and are never tried on another"
         raise CannotRun(f"{e}: {words}; start the stack with --engine simulated") from e

@@ -32,6 +32,7 @@ def _trial(proof: Proof) -> Mapping[str, object]:
         "breach": seen.breach.name,
         "alert": seen.breach.alert,
         "faults": seen.breach.faults,
+        "hang": seen.breach.hang,
         "outcome": proof.verdict.outcome,
         "injected_unix_seconds": found.injected_unix_seconds,
         "prometheus_seconds": found.prometheus_seconds,
