@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +40,9 @@ def certify(
         float | None, typer.Option(help="Part of the promised rate; by default by this machine's cores.", max=SCALE_MAX)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of arrivals and requests.")] = 1,
+    despite_warnings: Annotated[
+        bool, typer.Option("--despite-warnings", help="Warnings may fire before: a breach leaves some for days.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Break the engines without being asked.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For machines: gratefulgpt.load-certify/1.")] = False,
 ) -> None:
@@ -49,13 +53,16 @@ def certify(
     or nothing to break; 3 inconclusive (broken off); 4 invalid (another alert fired before, the client saw no breach,
     Prometheus or Alertmanager was away or has other rules).
     """
+    from ops.loadtest.certifying.setting import scale_here
+
     chosen = _chosen(breaches or [])
     if scale is not None and scale <= 0:
         fail_usage("--scale must be more than 0")
     if not runbooks.is_dir():
         fail_usage(f"there is no folder {runbooks} of runbooks (--runbooks): `ops alerts render` writes them")
     state = _stack(run_dir)
-    verdict = asyncio.run(_certify(state, chosen, runbooks, scale, seed, yes, json))
+    how = _How(runbooks, scale_here() if scale is None else scale, seed, despite_warnings, yes, json)
+    verdict = asyncio.run(_certify(state, chosen, how))
     exit_with(verdict)
 
 
@@ -81,34 +88,37 @@ def _stack(run_dir: Path) -> StackState:
     return state
 
 
-async def _certify(
-    state: StackState,
-    chosen: Sequence[Breach],
-    runbooks: Path,
-    scale: float | None,
-    seed: int,
-    yes: bool,
-    json: bool,
-) -> Verdict:
+@dataclass(frozen=True)
+class _How:
+    """What was asked for, besides the breaches."""
+
+    runbooks: Path
+    scale: float
+    seed: int
+    despite_warnings: bool
+    yes: bool
+    json: bool
+
+
+async def _certify(state: StackState, chosen: Sequence[Breach], how: _How) -> Verdict:
     import aiohttp
 
     from ops.adapters.spec_file import load_spec
     from ops.alerting.rules import families
     from ops.loadtest.certifying.proving import prove
     from ops.loadtest.certifying.running import Interrupted, Scene
-    from ops.loadtest.certifying.setting import check_no_rollout, mixed, scale_here, simulated_engines
+    from ops.loadtest.certifying.setting import check_no_rollout, mixed, simulated_engines
     from ops.loadtest.certifying.watching import Watch
     from ops.loadtest.preparing import CannotRun
     from ops.stack.monitoring import rules_of_stack
 
     spec = load_spec(Path(state.spec_path))
-    part = scale_here() if scale is None else scale
     async with aiohttp.ClientSession() as session:
         try:
             engines = await simulated_engines(state, session)
             await check_no_rollout(state)
-            confirm(_what(state, chosen, len(engines.urls)), yes)
-            plan, rate = await asyncio.to_thread(mixed, spec, state.gateway_url, part, seed)
+            confirm(_what(state, chosen, len(engines.urls)), how.yes)
+            plan, rate = await asyncio.to_thread(mixed, spec, state.gateway_url, how.scale, how.seed)
         except CannotRun as e:
             raise CommandError(str(e)) from e
         watch = Watch(session, state.prometheus_url or "", state.alertmanager_url or "")
@@ -116,10 +126,11 @@ async def _certify(
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         for number in _ENDS:
             loop.add_signal_handler(number, _end, interrupted, signal.Signals(number).name, task)
-        scene = Scene(spec, plan, rate, engines, watch, runbooks, interrupted, progress)
+        scene = Scene(spec, plan, rate, engines, watch, how.runbooks, interrupted, progress)
         groups = [group for some in families(spec).values() for group in some]
-        verdict, proofs = await prove(scene, chosen, groups, rules_of_stack(spec, state.exporter_urls))
-    _show(verdict, proofs, part, rate, json)
+        files = rules_of_stack(spec, state.exporter_urls)
+        verdict, proofs = await prove(scene, chosen, groups, files, how.despite_warnings)
+    _show(verdict, proofs, rate, how)
     return verdict
 
 
@@ -138,10 +149,10 @@ def _what(state: StackState, chosen: Sequence[Breach], engines: int) -> str:
     return f"breaks {count} of the stack in {state.run_dir} under load, for some minutes: {what}"
 
 
-def _show(verdict: Verdict, proofs: Sequence[Proof], scale: float, rate: float, json: bool) -> None:
+def _show(verdict: Verdict, proofs: Sequence[Proof], rate: float, how: _How) -> None:
     from ops.loadtest.certifying.telling import SCHEMA, certified_json, print_certified
 
-    if json:
-        emit_json(SCHEMA, certified_json(verdict, proofs, scale, rate))
+    if how.json:
+        emit_json(SCHEMA, certified_json(verdict, proofs, how.scale, rate))
     else:
         print_certified(verdict, proofs, sys.stdout)

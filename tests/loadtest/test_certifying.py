@@ -11,12 +11,14 @@ from ops.alerting.delays import INTERVALS, SLACK_SECONDS, delay
 from ops.alerting.links import page_of, runbook_url
 from ops.alerting.model import Group, Severity
 from ops.alerting.rules import alerts, families
+from ops.alerting.standing import NOT_TOLD, Standing
 from ops.loadtest.causes import cause
 from ops.loadtest.certifying.breaches import BREACHES, BY_NAME, Bad, share_seen
 from ops.loadtest.certifying.judging import REQUESTS_MIN, blind_seconds, breach_seen, figures, judge
 from ops.loadtest.certifying.observed import Bounds, Counted, Held, Look, Observed
 from ops.loadtest.certifying.proving import Proof, before_seconds, bounds_of
 from ops.loadtest.certifying.telling import certified_json
+from ops.loadtest.certifying.watching import Watch
 from ops.verdict import Outcome, Verdict
 from serving.engine.simulated.profile import Faults
 
@@ -225,6 +227,45 @@ def test_a_trial_that_was_broken_off_is_inconclusive_whenever_it_was(until):
     verdict = judge(seen)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "broken off (SIGINT)" in verdict.evidence[0].text
+
+
+# --- Quiet ------------------------------------------------------------------------------------------------------
+
+
+def watch(*severities: str, told: str = "told nobody") -> Watch:
+    """Of a monitoring with the Watchdog and an alert of each of these severities."""
+    found = Watch(None, "http://127.0.0.1:1", "http://127.0.0.1:2")  # type: ignore[arg-type]
+    named = [("Watchdog", "info"), *((f"An{severity}", severity) for severity in severities)]
+    found.standing = tuple(
+        Standing({"alertname": name, "severity": severity}, "2026-11-30T07:00:00Z", told, "", "", "")
+        for name, severity in named
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("severities", "pages_only", "quiet"),
+    [
+        ((), False, True),
+        (("info",), False, True),
+        (("warning",), False, False),
+        (("critical",), False, False),
+        (("warning", "info"), True, True),
+        (("warning", "critical"), True, False),
+    ],
+)
+def test_quiet_is_when_nothing_fires_that_somebody_has_to_act_on(severities, pages_only, quiet):
+    found = watch(*severities).unquiet(pages_only)
+    assert bool(found) != quiet
+    assert {one.values["cause"] for one in found} <= {"not_quiet"}
+
+
+def test_without_a_watchdog_that_alertmanager_knows_nothing_is_quiet():
+    lost = watch()
+    lost.standing = ()
+    for one in (lost, watch(told=NOT_TOLD)):
+        (only,) = one.unquiet(pages_only=True)
+        assert only.values["cause"] == "watchdog"
 
 
 # --- Breaches and bounds ----------------------------------------------------------------------------------------

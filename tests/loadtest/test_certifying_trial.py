@@ -107,6 +107,9 @@ class Monitoring:
         fires = self._was_broken if at - self._changed >= 1 else not self._was_broken and bool(self._changed)
         return Look(at, requests, frozenset({ALERT.name} if fires else ()), (ALERT,) if fires else ())
 
+    def warnings(self) -> tuple[str, ...]:
+        return ("CpuBusy",)
+
     def unquiet(self, pages_only: bool) -> tuple[Evidence, ...]:
         return self.loud
 
@@ -134,8 +137,16 @@ def test_a_trial_that_goes_as_it_should_passes_and_leaves_the_engine_as_it_was()
     verdict = judge(seen)
     assert verdict.outcome is Outcome.PASS, verdict
     assert broken.puts == [{**HEALTHY, **BREACH.faults}, HEALTHY]
+    assert not [one for one in verdict.evidence if "let pass" in one.text]
     assert seen.page is not None
     assert seen.page.endswith("runbooks/HighErrorRate.md")
+
+
+def test_warnings_that_were_let_pass_are_told_of_and_no_others():
+    with world() as (scene, _, _):
+        verdict = judge(asyncio.run(observe(scene, BREACH, BOUNDS, replace(PACE, pages_only=True))))
+    assert verdict.outcome is Outcome.PASS, verdict
+    assert "warnings that fired before the breach were let pass: CpuBusy" in verdict.evidence[1].text
 
 
 def test_a_page_that_is_not_there_fails(tmp_path):

@@ -37,7 +37,7 @@ class Engines:
         return tuple(self.former)
 
     def break_(self, breach: Breach) -> None:
-        """Raises CannotInject."""
+        """Blocks for a moment. Raises CannotInject."""
         try:
             if breach.hang:
                 self._hang()

@@ -182,6 +182,9 @@ def _told(seen: Observed, found: Figures) -> Iterator[Evidence]:
         f"before ({found.before.requests:,}), {_percent(found.during)} during it ({found.during.requests:,})",
         {"share_before": _share(found.before), "share_during": _share(found.during)},
     )
+    if seen.despite:
+        words = f"{alert}: warnings that fired before the breach were let pass: {', '.join(seen.despite)}"
+        yield Evidence(words, {"despite": len(seen.despite)})
     if found.alertmanager_seconds is not None and found.prometheus_seconds is not None:
         also = f"; besides it paged {', '.join(found.instead)}" if found.instead else ""
         yield Evidence(

@@ -92,6 +92,8 @@ class Observed:
     """At least one."""
     injected: float | None = None
     taken_back: float | None = None
+    despite: tuple[str, ...] = ()
+    """Names of warnings that fired before the breach, and were let pass."""
     hindered: tuple[Evidence, ...] = ()
     """Why the trial ended before the breach."""
     generator: tuple[Evidence, ...] = ()

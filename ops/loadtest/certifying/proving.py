@@ -29,17 +29,17 @@ class Proof:
 
 
 async def prove(
-    scene: Scene, breaches: Sequence[Breach], groups: Iterable[Group], files: Mapping[str, str]
+    scene: Scene, breaches: Sequence[Breach], groups: Iterable[Group], files: Mapping[str, str], pages_only: bool
 ) -> tuple[Verdict, tuple[Proof, ...]]:
     """``groups`` of all alerts; ``files``: the rules that Prometheus should have. Ends with the first trial that was
-    broken off, or whose breach could not be taken back."""
+    broken off, or whose breach could not be taken back. ``pages_only``: warnings may fire before the first one too."""
     every = tuple(groups)
     if unfit := await scene.watch.unfit(files):
         return Verdict(Outcome.INVALID, unfit), ()
     proofs: list[Proof] = []
     for breach in breaches:
         calm = max((one.observed.bounds.resolve_seconds for one in proofs), default=0.0)
-        pace = Pace(before_seconds(scene.spec, scene.rate), calm, pages_only=bool(proofs))
+        pace = Pace(before_seconds(scene.spec, scene.rate), calm, pages_only or bool(proofs))
         seen = await observe(scene, breach, bounds_of(breach, scene.spec, every, _timeout(scene)), pace)
         proofs.append(Proof(seen, figures(seen), judge(seen)))
         if seen.interrupted or seen.stuck:

@@ -71,7 +71,7 @@ class Pace:
     calm_seconds: float
     """Longer yet it may take until all is quiet: what an earlier trial has left."""
     pages_only: bool
-    """Whether quiet means that nothing pages: an earlier trial may have left warnings, for hours."""
+    """Whether quiet means that nothing pages: an earlier breach may have left warnings, for hours and days."""
 
 
 async def observe(scene: Scene, breach: Breach, bounds: Bounds, pace: Pace) -> Observed:
@@ -88,6 +88,7 @@ class _Trial:
         self._injected: float | None = None
         self._taken_back: float | None = None
         self._stuck = ""
+        self._despite: tuple[str, ...] = ()
 
     async def run(self) -> Observed:
         scene, bounds, pace = self._scene, self._bounds, self._pace
@@ -95,6 +96,7 @@ class _Trial:
         async with Generator(steady(scene.plan, scene.rate, seconds + MARGIN_SECONDS)) as load:
             await self._before(load)
             hindered = () if scene.interrupted.why else scene.watch.unquiet(pace.pages_only)
+            self._despite = scene.watch.warnings() if pace.pages_only else ()
             if not (hindered or self._halted(load)):
                 try:
                     await self._breached(load)
@@ -110,6 +112,7 @@ class _Trial:
             looks=tuple(self._looks),
             injected=self._injected,
             taken_back=self._taken_back,
+            despite=self._despite,
             hindered=hindered,
             generator=() if scene.interrupted.why else load.causes(scene.spec),
             page=self._page(),

@@ -37,8 +37,8 @@ class Watch:
     async def look(self, at: float, requests: ByClass) -> Look:
         """Never raises for what the two do: a look that saw nothing says so."""
         try:
+            held = await self._alertmanager.alerts()  # first: what it holds Prometheus then has firing for sure
             fires = await firing(self._session, self._prometheus)
-            held = await self._alertmanager.alerts()
         except (AlertsUnknown, MonitoringError) as e:
             return Look(at, requests, blind=str(e))
         self.standing = tuple(standing(fires, held))
@@ -60,6 +60,10 @@ class Watch:
             words = f"Prometheus tells {tells or 'no Alertmanager'}, and not {self._alertmanager_url}"
             found.append(cause("alertmanager", words))
         return tuple(found)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Names of those that fire."""
+        return tuple(sorted({one.name for one in self.standing if one.severity == Severity.WARNING.value}))
 
     def unquiet(self, pages_only: bool) -> tuple[Evidence, ...]:
         """Why what fires later would prove nothing: something that somebody has to act on fires already, or the
