@@ -106,6 +106,7 @@ INCIDENTS = (
         prepare=_another_release,
     ),
     Incident("ControllerNoLeader", "the controller hangs", _controller_hangs, "ops stack restart controller"),
+    Incident("DatabaseDown", "PostgreSQL has ended", _database_ends, "ops stack restart postgres"),
     Incident("ControllerDatabaseLost", "PostgreSQL has ended", _database_ends, "ops stack restart postgres"),
     Incident(
         "RouteLeaseExpired",

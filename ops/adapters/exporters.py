@@ -26,6 +26,12 @@ NAMES = {
 """Upstream's name, and Debian's."""
 
 
+SCRAPE_SECONDS_MIN = {Exporter.POSTGRES: 5.0}
+"""A scrape waits no longer than until the next one. postgres_exporter 0.11 needs 1.0 s to say that the database is gone
+where it is refused, and 3.0 s, with ``CONNECT_SECONDS``, where nobody answers a new connection."""
+CONNECT_SECONDS = 2
+
+
 def find_exporter(exporter: Exporter) -> Path | None:
     found = next(filter(None, map(shutil.which, NAMES[exporter])), None)
     return Path(found) if found else None
@@ -41,6 +47,7 @@ def postgres_environment(url: str, password_file: Path) -> dict[str, str]:
     """Tells postgres_exporter where the database is. ``url`` is without its password, which it reads from the file."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
+    query.setdefault("connect_timeout", str(CONNECT_SECONDS))  # its driver waits for ever where nothing is said
     if _is_loopback(parts.hostname or ""):
         query.setdefault("sslmode", "disable")  # its driver demands TLS where nothing is said
     address = parts.netloc.rpartition("@")[2]

@@ -29,6 +29,10 @@ def scrape_seconds(*, look_seconds: float, age_seconds_max: float) -> float:
     return max(SCRAPE_SECONDS_MIN, min(SCRAPE_SECONDS, look_seconds, age_seconds_max / SCRAPES_PER_AGE))
 
 
+TIMEOUT_SECONDS = 10.0
+"""Prometheus's own, of a scrape."""
+
+
 @dataclass(frozen=True)
 class Job:
     name: str
@@ -63,7 +67,9 @@ def render_config(
 def _job(job: Job) -> dict[str, object]:
     found: dict[str, object] = {"job_name": job.name, "static_configs": [{"targets": list(job.addresses)}]}
     if job.scrape_seconds is not None:
+        # Its own, too: where none is given, Prometheus waits no longer than the time between scrapes of all.
         found["scrape_interval"] = _duration(job.scrape_seconds)
+        found["scrape_timeout"] = _duration(min(job.scrape_seconds, TIMEOUT_SECONDS))
     return found
 
 

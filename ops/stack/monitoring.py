@@ -107,14 +107,16 @@ def _prometheus(options: StackOptions, spec: Spec, state: StackState) -> Iterato
 
 
 def _jobs(options: StackOptions, spec: Spec, state: StackState) -> Iterator[Job]:
-    """The service's own parts as often as the judge wants samples, all others as often as alerts are evaluated."""
+    """The service's own parts as often as the judge wants samples, all others as often as alerts are evaluated, unless
+    an exporter takes longer to answer."""
     slowly = spec.alerting.evaluation_seconds
     if Omitted.GATEWAY not in options.without:
         yield Job(prometheus_server.GATEWAY_JOB, tuple(_address(worker.admin_url) for worker in state.workers))
     if Omitted.CONTROLLER not in options.without:
         yield Job(programs.CONTROLLER, (_address(state.controller_url),))
+    for name, address in state.exporter_urls.items():
+        yield Job(name, (_address(address),), max(slowly, exporters.SCRAPE_SECONDS_MIN.get(Exporter(name), 0)))
     others = {
-        **state.exporter_urls,
         programs.PROMETHEUS: state.prometheus_url,
         programs.ALERTMANAGER: state.alertmanager_url,
     }

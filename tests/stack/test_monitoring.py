@@ -99,8 +99,11 @@ def state_in(run_dir: Path) -> StackState:
     )
 
 
-def prepared(run_dir: Path) -> list[Part]:
+def prepared(run_dir: Path, evaluation_seconds: float = 15) -> list[Part]:
     spec = load_spec(ROOT / "gratefulgpt.yaml")
+    spec = spec.model_copy(
+        update={"alerting": spec.alerting.model_copy(update={"evaluation_seconds": evaluation_seconds})}
+    )
     options, secrets = StackOptions(run_dir=run_dir), Secrets("key", "token", "a-password")
     return list(monitoring.parts(options, spec, state_in(run_dir), secrets))
 
@@ -136,3 +139,14 @@ def test_jobs_have_the_names_that_rules_and_dashboards_read(install: Any, tmp_pa
     rules = sorted((tmp_path / "prometheus" / "rules").glob("*.yml"))
     assert rules
     assert old not in rules
+
+
+def test_a_scrape_waits_for_the_database_exporter_until_it_can_say_that_the_database_is_gone(
+    install: Any, tmp_path: Path
+) -> None:
+    install(*DEBIAN)
+    prepared(tmp_path, evaluation_seconds=1)
+    config = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs["node"]["scrape_interval"] == "1000ms"
+    assert (jobs["postgres"]["scrape_interval"], jobs["postgres"]["scrape_timeout"]) == ("5000ms", "5000ms")

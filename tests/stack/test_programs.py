@@ -91,6 +91,7 @@ def test_prometheus_scrapes_the_workers_and_finds_engines_in_a_file() -> None:
     assert jobs["gateway"]["static_configs"] == [{"targets": ["127.0.0.1:1", "127.0.0.1:2"]}]
     assert "scrape_interval" not in jobs["gateway"]
     assert jobs["node"]["scrape_interval"] == "15000ms"
+    assert jobs["node"]["scrape_timeout"] == "10000ms", "not the half second of the others"
     assert jobs["engine"]["file_sd_configs"][0]["files"] == ["/run/targets.json"]
 
 
@@ -102,14 +103,14 @@ def test_the_database_exporter_gets_its_password_from_a_file_alone() -> None:
     url = "postgresql://someone@127.0.0.1:5432/name"
     environment = exporters.postgres_environment(url, Path("/run/password"))
     assert environment == {
-        "DATA_SOURCE_URI": "127.0.0.1:5432/name?sslmode=disable",
+        "DATA_SOURCE_URI": "127.0.0.1:5432/name?connect_timeout=2&sslmode=disable",
         "DATA_SOURCE_USER": "someone",
         "DATA_SOURCE_PASS_FILE": "/run/password",
     }
     elsewhere = exporters.postgres_environment("postgresql://a@db.example.org/b?sslmode=verify-full", Path("/p"))
-    assert elsewhere["DATA_SOURCE_URI"] == "db.example.org/b?sslmode=verify-full"
+    assert elsewhere["DATA_SOURCE_URI"] == "db.example.org/b?sslmode=verify-full&connect_timeout=2"
     assert exporters.postgres_environment("postgresql://a@db.example.org/b", Path("/p"))["DATA_SOURCE_URI"] == (
-        "db.example.org/b?"
+        "db.example.org/b?connect_timeout=2"
     ), "its driver's own default, which demands TLS, holds elsewhere"
 
 
