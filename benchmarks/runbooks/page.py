@@ -8,6 +8,8 @@ from pathlib import Path
 
 SECTIONS = ("Diagnosis", "Mitigation", "Verification")
 WAY_BACK = "The way back:"
+NO_ANSWER = "No answer:"
+_CODE = re.compile(r"\bExit code (\d+):")
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _STEP = re.compile(r"^\d+\. ", re.MULTILINE)
 
@@ -18,6 +20,10 @@ class PageStep:
     commands: tuple[str, ...]
     """Without those of the way back."""
     undo: tuple[str, ...]
+    codes: frozenset[int] = frozenset()
+    """With which the page says that its commands may exit, besides 0."""
+    silent: bool = False
+    """The page says what no answer means."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,11 @@ def read_page(path: Path) -> Page:
 
 def _step(text: str) -> PageStep:
     before, _, after = text.partition(WAY_BACK)
-    return PageStep(before.partition("\n")[0].strip(), _commands(before), _commands(after))
+    prose = _BLOCK.sub("", before)
+    codes = frozenset(map(int, _CODE.findall(prose)))
+    return PageStep(
+        before.partition("\n")[0].strip(), _commands(before), _commands(after), codes, NO_ANSWER in prose
+    )
 
 
 def _commands(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.runbooks.answering import unanswered
 from benchmarks.runbooks.page import Page, PageStep, read_page
 from benchmarks.runbooks.pager import Told
 from benchmarks.runbooks.shell import CommandStuck, Ran, run, set_variables
@@ -27,18 +28,14 @@ FIRE_SECONDS_MAX = 180.0
 PAGE_SECONDS_MAX = 180.0
 """An alert that joins a group that was told of lately waits for the group's interval: of warnings 120 s, shortened."""
 RESOLVE_SECONDS_MAX = 180.0
-READING_CODES = frozenset({0, 1, 3})
-"""What a command that looks may answer: that all is well, that it is not, that too little was seen to tell."""
-SEEN_CODES = frozenset({0, 3})
-"""Of a verification. A few requests that are well cannot tell of a p95."""
 STUCK = (
     *(CommandStuck, AlertsUnknown, WorldBroken, ControllerError, SupervisorError, FaultsError, HangingError),
     *(aiohttp.ClientError, TimeoutError),
 )
 """What keeps one incident from going on; the others are tried all the same."""
 OUTAGES = ("ServiceOutage", "TierOutage")
-RESOLVED = "ALERTS{"
-"""The step that every page begins its verification with; it answers with nothing."""
+RESOLVED = "promtool query instant $PROMETHEUS 'ALERTS{"
+"""The step that every page begins its verification with; it must answer with nothing."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +110,11 @@ async def _proven(world: World, proof: Proof, page: Page) -> None:
     if variables is None:
         return
     for step in page.diagnosis:
-        await _commands(world, proof, step, variables, READING_CODES)
+        await _commands(world, proof, step, variables, verifies=False)
     await _mitigated(world, proof, page, variables)
     if proof.resolved_seconds is not None:
         for step in page.verification:
-            await _commands(world, proof, step, variables, SEEN_CODES)
+            await _commands(world, proof, step, variables, verifies=True)
 
 
 async def _variables(world: World, proof: Proof, page: Page) -> dict[str, str] | None:
@@ -126,7 +123,7 @@ async def _variables(world: World, proof: Proof, page: Page) -> dict[str, str] |
     if ran.code and "--label" in ran.output:
         chosen = " ".join(f"--label {key}={value}" for key, value in proof.incident.labels.items())
         ran, variables = await set_variables(page.setting.replace(page.name, f"{page.name} {chosen}"), world.folder)
-    _judge(proof, ran, frozenset({0}))
+    _succeeded(proof, ran)
     return None if ran.code else variables
 
 
@@ -138,7 +135,7 @@ async def _mitigated(world: World, proof: Proof, page: Page, variables: Mapping[
         return
     began = time.monotonic()
     for command in step.commands:
-        _judge(proof, await run(command, world.folder, variables), frozenset({0}))
+        _succeeded(proof, await run(command, world.folder, variables))
 
     async def over() -> bool:
         return not await _fires(world, proof.incident)
@@ -150,20 +147,27 @@ async def _mitigated(world: World, proof: Proof, page: Page, variables: Mapping[
 
 
 async def _commands(
-    world: World, proof: Proof, step: PageStep, variables: Mapping[str, str], codes: frozenset[int]
+    world: World, proof: Proof, step: PageStep, variables: Mapping[str, str], *, verifies: bool
 ) -> None:
     for command in step.commands:
-        _judge(proof, await run(command, world.folder, variables), codes, "nothing" in step.text.lower())
+        ran = await run(command, world.folder, variables)
+        proof.ran.append(ran)
+        if why := fault(step, ran, variables, verifies=verifies):
+            proof.faults.append(f"{why}: {command}\n{ran.output}")
 
 
-def _judge(proof: Proof, ran: Ran, codes: frozenset[int], may_be_silent: bool = False) -> None:
+def fault(step: PageStep, ran: Ran, variables: Mapping[str, str], *, verifies: bool) -> str | None:
+    """Why a command that looks has not shown what its page says; None where it has."""
+    if verifies and ran.command.startswith(RESOLVED):
+        return f"exit {ran.code}" if ran.code else "still true" if ran.said.strip() else None
+    return unanswered(step, ran, variables, verifies=verifies)
+
+
+def _succeeded(proof: Proof, ran: Ran) -> None:
     proof.ran.append(ran)
-    if ran.code not in codes:
+    if ran.code:
         proof.faults.append(f"exit {ran.code}: {ran.command}\n{ran.output}")
-    elif RESOLVED in ran.command and "promtool" in ran.command:
-        if ran.said.strip():
-            proof.faults.append(f"still true: {ran.command}\n{ran.output}")
-    elif not ran.output.strip() and not may_be_silent:
+    elif not ran.output.strip():
         proof.faults.append(f"it shows nothing: {ran.command}")
 
 

@@ -74,6 +74,8 @@ class Step:
     commands: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
     """Of a mitigation: the way back."""
+    silent: str = ""
+    """What it says where a query answers with nothing. Empty: then it has not been answered."""
 
 
 @dataclass(frozen=True)

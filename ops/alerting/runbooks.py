@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from ops.alerting.answers import answers
 from ops.alerting.commands import STACK_VARIABLES, variables
 from ops.alerting.model import Alert, Severity, Step
 from ops.alerting.windows import duration
@@ -36,11 +37,11 @@ def page(alert: Alert, rules: str, spec: Spec) -> str:
         "## Impact",
         book.impact,
         "## Diagnosis",
-        *_steps(book.diagnosis),
+        *_steps(book.diagnosis, with_answers=True),
         "## Mitigation",
         *_steps(book.mitigation, with_way_back=True),
         "## Verification",
-        *_steps((_resolved(alert), *book.verification)),
+        *_steps((_resolved(alert), *book.verification), with_answers=True),
         "## The rule",
         f"In [{rules.rpartition('/')[2]}]({rules}). Panel: {_panel(alert, spec)}.",
         f"```promql\n{alert.expression}\n```",
@@ -99,14 +100,17 @@ def _resolved(alert: Alert) -> Step:
     return Step(
         f"The rule is no longer true: this answers with nothing{later}.",
         (f"""promtool query instant $PROMETHEUS 'ALERTS{{alertname="{alert.name}",alertstate="firing"}}'""",),
+        silent="it is over",
     )
 
 
-def _steps(steps: Iterable[Step], with_way_back: bool = False) -> Iterable[str]:
+def _steps(steps: Iterable[Step], *, with_way_back: bool = False, with_answers: bool = False) -> Iterable[str]:
     for number, step in enumerate(steps, 1):
         yield f"{number}. {step.text}"
         if step.commands:
             yield _block(step.commands)
+        if with_answers and (said := "; ".join(answers(step))):
+            yield f"   {said}."
         if step.undo:
             yield "   The way back:"
             yield _block(step.undo)

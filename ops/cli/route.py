@@ -56,6 +56,8 @@ def show(
     differ = {name: lines for name, states in held.items() if (lines := disagreements(states, answering))}
     if json:
         _emit_routes(asked, held, differ)
+    elif not answering:
+        print("no worker tells where requests go")
     else:
         _print_routes(held)
         for name, lines in differ.items():

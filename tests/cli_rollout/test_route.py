@@ -169,6 +169,11 @@ def test_a_worker_that_does_not_answer_is_named(ops: Ops, run_dir: Callable[...,
     assert list(ran.json["unreachable"]) == ["gateway-9"]
 
 
+def test_where_no_worker_answers_it_is_not_said_that_nothing_has_been_released(ops: Ops) -> None:
+    ran = ops("route", "show", "--worker", DEAD.admin_url, GRATEFULGPT_ADMIN_KEY=SECRETS.admin_key)
+    assert (ran.code, ran.out) == (1, "no worker tells where requests go\n")
+
+
 def test_break_glass_needs_neither_controller_nor_database(
     ops: Ops, run_dir: Callable[..., Path], workers: tuple[Worker, ...]
 ) -> None:

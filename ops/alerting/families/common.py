@@ -109,9 +109,9 @@ def percents(values: Values, total: float, left: bool) -> Values:
     return [None if value is None else total * (1 - value / 100 if left else value / 100) for value in values]
 
 
-def ask(text: str, expression: str) -> Step:
-    """A step that asks Prometheus."""
-    return Step(text, (f"promtool query instant $PROMETHEUS '{expression}'",))
+def ask(text: str, expression: str, silent: str = "") -> Step:
+    """A step that asks Prometheus. ``silent``: what it says when there is no answer."""
+    return Step(text, (f"promtool query instant $PROMETHEUS '{expression}'",), silent=silent)
 
 
 def logs(program: str, text: str) -> Step:

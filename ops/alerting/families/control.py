@@ -30,7 +30,7 @@ STANDS_STILL = (
     "(rollout.lease_seconds) its workers return to stable by themselves."
 )
 ITS_LOG = logs("controller", "What does it say itself?")
-ITS_DATABASE = ask("Does PostgreSQL answer it? Nothing: no controller is there to tell.", "controller_database_up")
+ITS_DATABASE = ask("Does PostgreSQL answer it?", "controller_database_up", silent="no controller is there to tell")
 START = restart("controller", "Start it again; it reads the records and goes on.")
 RESUME = Step(
     "A rollout that was suspended goes on when somebody says so.",
@@ -154,7 +154,7 @@ def _routes(spec: Spec) -> Iterator[Alert]:
          Runbook(
              "A worker held a route with a canary, and no controller renewed it: it returned to stable by itself.",
              "None: stable serves. The rollout is suspended.",
-             (ROUTES, ask("Does one lead? Nothing: none is there.", "controller_leader"), ITS_LOG),
+             (ROUTES, ask("Does one lead?", "controller_leader", silent="none is there"), ITS_LOG),
              (START, RESUME),
              (ROUTES, ANSWERED),
          )),
