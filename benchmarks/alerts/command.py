@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.alerts.floors import FIGURES, tried
 from benchmarks.alerts.incidents import incidents, long_steps
 from benchmarks.alerts.quieting import QuietTask, quiet_days
 from benchmarks.alerts.replaying import CONTENDERS, SPEC_FILE, replay_all
@@ -28,10 +29,12 @@ RENDERINGS = 5
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alerts", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help=f"parts to run, of {','.join(PARTS)} (default all)")
+    further = f"parts to run, of {','.join(PARTS)} (default these) and {','.join(FURTHER)}"
+    parser.add_argument("--only", default="", help=further)
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="whose rules (default %(default)s)")
     parser.add_argument("--quiet-rates", default=",".join(map(str, RATES)), help="a minute (default %(default)s)")
     parser.add_argument("--quiet-days", type=int, help=f"(default {QUIET_DAYS}; peers' rules {PEERS_QUIET_DAYS})")
+    parser.add_argument("--figures", default=",".join(FIGURES), help="of the part floors (default %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-alerts.json"), help="the JSON result")
@@ -42,9 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     for part in wanted:
         for contender in given.contenders.split(","):
             rates = tuple(int(rate) for rate in given.quiet_rates.split(","))
-            asked = Asked(contender, given.seed, given.processes, rates, given.quiet_days)
+            figures = tuple(given.figures.split(","))
+            asked = Asked(contender, given.seed, given.processes, rates, given.quiet_days, figures)
             rows = result.setdefault(part, {})[contender] = []
-            for row in PARTS[part](asked):
+            for row in (PARTS | FURTHER)[part](asked):
                 rows.append(row)
                 given.output.parent.mkdir(parents=True, exist_ok=True)
                 given.output.write_text(json.dumps(result, indent=1) + "\n")
@@ -62,6 +66,7 @@ class Asked:
     processes: int
     rates: tuple[int, ...]
     days: int | None
+    figures: tuple[str, ...]
 
 
 def _incidents(asked: Asked) -> list[dict[str, Any]]:
@@ -76,6 +81,10 @@ def _quiet(asked: Asked) -> Iterator[dict[str, Any]]:
     days = asked.days or (QUIET_DAYS if asked.contender == "ours" else PEERS_QUIET_DAYS)
     tasks = [QuietTask(asked.contender, rate, days, asked.seed + rate) for rate in asked.rates]
     return map(asdict, quiet_days(tasks, asked.processes))
+
+
+def _floors(asked: Asked) -> Iterator[dict[str, Any]]:
+    return map(asdict, tried(asked.figures, asked.seed, asked.processes)) if asked.contender == "ours" else iter(())
 
 
 def _rendering(asked: Asked) -> list[float]:
@@ -98,3 +107,5 @@ PARTS: dict[str, Callable[[Asked], Iterable[Any]]] = {
     "steps": _steps,
     "quiet": _quiet,
 }
+FURTHER: dict[str, Callable[[Asked], Iterable[Any]]] = {"floors": _floors}
+"""Not of the rules themselves but of what they could be; only where it is asked for."""

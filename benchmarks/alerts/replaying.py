@@ -83,16 +83,20 @@ class Replay:
     alerts: tuple[str, ...]
 
 
-def replay_all(incidents: Sequence[Incident], contender: str, processes: int) -> list[Replay]:
+def replay_all(
+    incidents: Sequence[Incident], contender: str, processes: int, spec: Spec | None = None
+) -> list[Replay]:
+    """``spec``: the reference spec, if it is not given."""
+    used = spec or load_spec(SPEC_FILE)
     ordered = sorted(incidents, key=lambda one: one.minutes)
     batches = [ordered[i : i + BATCH] for i in range(0, len(ordered), BATCH)]
     with ProcessPoolExecutor(processes) as pool:
-        found = list(pool.map(_replayed, batches, [contender] * len(batches)))
+        found = list(pool.map(_replayed, batches, [contender] * len(batches), [used] * len(batches)))
     return [replay for batch in found for replay in batch]
 
 
-def _replayed(batch: Sequence[Incident], name: str) -> list[Replay]:
-    contender, spec = CONTENDERS[name], load_spec(SPEC_FILE)
+def _replayed(batch: Sequence[Incident], name: str, spec: Spec) -> list[Replay]:
+    contender = CONTENDERS[name]
     step, before = contender.step_seconds, contender.before_minutes
     series = [
         one

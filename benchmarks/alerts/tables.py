@@ -28,6 +28,8 @@ def tables(result: Mapping[str, Any]) -> str:
         parts.append(_compared(result["steps"]))
     if "quiet" in result:
         parts.append(_quiet(result["quiet"]))
+    if "floors" in result:
+        parts.append(_floors(result["floors"]["ours"]))
     if seconds := result.get("rendering", {}).get("ours"):
         parts.append(f"Rendering everything: median {quantile(seconds, 0.5):.2f} s of CPU")
     return "\n\n".join(parts)
@@ -81,6 +83,22 @@ def _quiet(quiet: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             by = ", ".join(one["alerts"])
             looks = f"{one['step_seconds']} s|{one['replayed_minutes'] / 60:.1f} h"
             lines.append(f"|{name}|{one['per_minute']:g}|{one['days']}|{looks}|{one['pages']}|{each:.3g}|{by}|")
+    return "\n".join(lines)
+
+
+def _floors(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Quiet days: false pages a year. Incidents: when they page, how many paged twice, how many ended late."""
+    lines = ["|figure|value|traffic|of|pages|minutes to page: median|95 %|paged twice|reset late|", "|-|" + "-|" * 8]
+    for one in tried:
+        of = f"{one['count']} {'days' if one['traffic'] == 'quiet' else 'replays'}"
+        cells = [one["figure"], f"{one['value']:g}", f"{one['traffic']}, {one['per_minute']:g}/min", of]
+        cells.append(f"{one['pages']:.2f}" + (" a year" if one["traffic"] == "quiet" else ""))
+        if one["traffic"] == "quiet":
+            cells += [""] * 4
+        else:
+            cells += [_text(one["paged_minutes"]), _text(one["paged_minutes_95"])]
+            cells += [str(one["paged_twice"]), str(one["reset_late"])]
+        lines.append(f"|{'|'.join(cells)}|")
     return "\n".join(lines)
 
 

@@ -8,30 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks.alerts import screening, traffic
+from benchmarks.alerts.floors import with_floor, with_interval, with_objectives
 from benchmarks.alerts.quieting import QuietTask, screened
 from benchmarks.alerts.replaying import CONTENDERS, SPEC_FILE
 from benchmarks.alerts.screening import Condition, RuleUnknown, conditions, near, stretches
 from ops.adapters.spec_file import load_spec
-from ops.spec.model import Spec
 
 SPEC = load_spec(SPEC_FILE)
 SLOW = Condition("SlowAnswers", "latency", 25, 60, 8)
-
-
-def _with(spec: Spec, **objectives: object) -> Spec:
-    changed = spec.alerting.objectives.model_copy(update=objectives)
-    return spec.model_copy(update={"alerting": spec.alerting.model_copy(update={"objectives": changed})})
-
-
-def _jumpy() -> Spec:
-    """The reference spec with floors so low that quiet days page."""
-    rules = SPEC.alerting.objectives
-    low = {"bad_events_min": 3, "short_bad_events_min": 2}
-    rows = {
-        name: tuple(row.model_copy(update=low) if row.severity == "critical" else row for row in getattr(rules, name))
-        for name in ("share", "goodput")
-    }
-    return _with(SPEC, **rows)
 
 
 def _latency(requests: list[int], misses: list[int]) -> screening.Counts:
@@ -45,7 +29,17 @@ def test_each_alert_that_pages_for_objectives_is_screened_for() -> None:
 def test_a_paging_rule_that_is_not_screened_for_is_refused() -> None:
     rows = tuple(row.model_copy(update={"severity": "critical"}) for row in SPEC.alerting.objectives.burn)
     with pytest.raises(RuleUnknown, match="ErrorBudgetBurnSlow"):
-        conditions(_with(SPEC, burn=rows))
+        conditions(with_objectives(SPEC, burn=rows))
+
+
+def test_other_figures_are_those_of_what_pages_alone() -> None:
+    rows = with_floor(SPEC, "share", 6).alerting.objectives.share
+    before = SPEC.alerting.objectives.share
+    assert [row.bad_events_min for row in rows] == [6, before[1].bad_events_min]
+    assert [row.short_bad_events_min for row in rows] == [row.short_bad_events_min for row in before]
+    routes = with_interval(SPEC, 900).alerting.routes
+    assert [one.grouping.interval_seconds for one in routes if one.severity == "critical"] == [900]
+    assert routes[1:] == SPEC.alerting.routes[1:]
 
 
 def test_near_is_a_quarter_below_the_floor_and_the_bound_within_the_window() -> None:
@@ -73,7 +67,7 @@ def test_the_rate_of_misses_on_quiet_days_is_what_it_should_be_for_each_objectiv
 
 @pytest.mark.server
 def test_the_rule_engine_pages_as_often_for_what_is_near_as_for_everything() -> None:
-    task, jumpy = QuietTask("ours", 1, 1, seed=11), _jumpy()
+    task, jumpy = QuietTask("ours", 1, 1, seed=11), with_floor(with_floor(SPEC, "share", 3, 2), "goodput", 3, 2)
     part = screened(task, CONTENDERS["ours"], jumpy)
     whole = screened(task, CONTENDERS["ours"], jumpy, margin=0)
     assert whole.replayed_minutes >= 1440 > part.replayed_minutes > 0
