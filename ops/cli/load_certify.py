@@ -17,7 +17,7 @@ from ops.loadtest.certifying.breaches import BREACHES, BY_NAME
 from ops.verdict import EXIT_CODES, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from ops.loadtest.certifying.breaches import Breach
     from ops.loadtest.certifying.proving import Proof
@@ -62,8 +62,15 @@ def certify(
         fail_usage(f"there is no folder {runbooks} of runbooks (--runbooks): `ops alerts render` writes them")
     state = _stack(run_dir)
     how = _How(runbooks, scale_here() if scale is None else scale, seed, despite_warnings, yes, json)
-    verdict = asyncio.run(_certify(state, chosen, how))
-    exit_with(verdict)
+    exit_with(_ran(_certify(state, chosen, how)))
+
+
+def _ran(work: Coroutine[object, object, Verdict]) -> Verdict:
+    """Raises CommandError where a second signal ended it at once."""
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError as e:
+        raise CommandError("broken off at once: nothing has been shown", EXIT_CODES[Outcome.INCONCLUSIVE]) from e
 
 
 def _chosen(names: Sequence[str]) -> Sequence[Breach]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ops.adapters.spec_file import load_spec
-from ops.alerting.delays import INTERVALS, SLACK_SECONDS, delay
+from ops.alerting.delays import delay
 from ops.alerting.links import page_of, runbook_url
-from ops.alerting.model import Group, Severity
+from ops.alerting.model import Severity
 from ops.alerting.rules import alerts, families
 from ops.alerting.standing import NOT_TOLD, Standing
 from ops.loadtest.causes import cause
@@ -313,29 +313,6 @@ def test_a_breach_is_seen_once_the_clients_requests_show_it_with_confidence():
     assert breach_seen(seen, INJECTED + 1)
     assert not breach_seen(trial(looks=looks(bad_share=0.74)), TAKEN_BACK)
     assert not breach_seen(trial(injected=None), TAKEN_BACK)
-
-
-def test_bounds_follow_from_the_rules_own_windows():
-    rules, every = SPEC.alerting.objectives, SPEC.alerting.evaluation_seconds
-    waits = INTERVALS * every + SLACK_SECONDS
-    assert delay("ServiceOutage", GROUPS).fire_seconds == rules.outage.window_seconds + waits
-    assert delay("HighErrorRate", GROUPS).fire_seconds == rules.errors.long_seconds + waits
-    slow = max(row.long_seconds for row in rules.share if row.severity == "critical")
-    assert delay("SlowAnswers", GROUPS).fire_seconds == slow + waits
-    assert delay("SlowAnswers", GROUPS).resolve_seconds == slow + rules.keep_firing_seconds + waits
-    assert delay("EngineDown", GROUPS).fire_seconds == SPEC.alerting.timing.down_seconds + waits
-    with pytest.raises(KeyError):
-        delay("Misspelt", GROUPS)
-
-
-def test_a_recording_of_another_group_makes_an_alert_wait_for_its_interval_and_subqueries_count():
-    lasting = next(one for one in GROUPS if any(rule.name == "SlowAnswersLasting" for rule in one.alerts))
-    row = max(SPEC.alerting.objectives.share, key=lambda one: one.long_seconds)
-    found = delay("SlowAnswersLasting", GROUPS).fire_seconds
-    # Summed by a subquery from increments of the same group, which look back by as long as their own interval.
-    assert found >= row.long_seconds + INTERVALS * lasting.interval_seconds
-    apart = [Group("a", 7.0, lasting.recordings), replace(lasting, recordings=())]
-    assert delay("SlowAnswersLasting", apart).fire_seconds >= row.long_seconds + 7.0
 
 
 def test_a_trial_waits_for_requests_enough_and_bounds_add_the_longest_time_out():

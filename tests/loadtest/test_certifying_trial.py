@@ -20,13 +20,15 @@ import pytest
 from ops.adapters.simulated_faults import FaultsError, NotSimulated, faults_of, set_faults
 from ops.adapters.supervisord import Process, State
 from ops.alerting.links import runbook_url
+from ops.cli.load_certify import _end, _ran
+from ops.cli.output import CommandError
 from ops.loadtest.causes import cause
 from ops.loadtest.certifying.breaches import BY_NAME
 from ops.loadtest.certifying.injecting import CannotInject, Engines, engines
 from ops.loadtest.certifying.judging import judge
 from ops.loadtest.certifying.observed import Bounds, ByClass, Held, Look, Observed
 from ops.loadtest.certifying.running import Interrupted, Pace, Scene, observe
-from ops.verdict import Evidence, Outcome
+from ops.verdict import Evidence, Outcome, Verdict
 from tests.loadtest.fake_http import until
 from tests.loadtest.judged_runs import SPEC, FakeService, plan, serving
 
@@ -184,6 +186,23 @@ def test_an_exception_takes_the_breach_back():
         tried(scene)
     assert len(broken.puts) == 2
     assert broken.puts[-1] == HEALTHY
+
+
+def test_a_second_signal_ends_it_at_once_with_3_and_the_breach_is_taken_back_and_told():
+    told: list[str] = []
+
+    async def twice() -> Verdict:
+        task = asyncio.current_task()
+        signals = asyncio.create_task(until(lambda: broken.broken))
+        signals.add_done_callback(lambda _: [_end(scene.interrupted, "SIGINT", task) for _ in range(2)])
+        await observe(replace(scene, tell=told.append), BREACH, BOUNDS, PACE)
+        raise AssertionError("it was not ended")
+
+    with world() as (scene, broken, _), pytest.raises(CommandError) as caught:
+        _ran(twice())
+    assert caught.value.exit_code == 3
+    assert broken.puts[-1] == HEALTHY
+    assert told[-1].endswith("taken back")
 
 
 def test_a_cancellation_takes_the_breach_back():

@@ -43,7 +43,8 @@ class Interrupted:
     async def pause(self, seconds: float) -> None:
         """Ends early where that is wanted."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may swallow a cancellation
+                await self._event.wait()
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ class _Trial:
         finally:
             self._stuck = self._scene.engines.mend()
             self._taken_back = self._now if self._injected is not None else None
-        self._scene.tell(f"{self._now:5.0f} s  taken back{f', which failed: {self._stuck}' if self._stuck else ''}")
+            how = f"the breach could not be taken back: {self._stuck}" if self._stuck else "taken back"
+            self._scene.tell(f"{self._now:5.0f} s  {how}")
 
     async def _ended(self, load: Generator) -> None:
         alert = self._breach.alert
