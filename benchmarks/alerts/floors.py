@@ -16,7 +16,7 @@ from benchmarks.alerts.tables import quantile
 from ops.adapters.spec_file import load_spec
 from ops.spec.model import Spec
 
-FLOORS = {"share": (6, 7, 8, 9, 10), "goodput": (10, 12, 14, 16)}
+FLOORS = {"share": (6, 7, 8, 9, 10), "goodput": (10, 14)}
 """Of bad events in the long window of what pages, by the spec's rows."""
 KEPT_SECONDS = (180, 240, 300)
 INTERVALS_SECONDS = (300, 600, 900)
