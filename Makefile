@@ -8,6 +8,8 @@ ENGINE ?= simulated
 MODELS := build/models
 # Tests wait more than they compute; two vLLM servers fill the cores, and those that measure want them for themselves.
 WORKERS ?= 3
+# Files in their order: by default those with the fewest tests come last, and they are the longest.
+SHARED := --dist loadfile --no-loadscope-reorder
 # What to look at when the tests take too long.
 SLOWEST := --durations=15 --durations-min=15
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
@@ -25,8 +27,8 @@ demo: $(VENV)/ops.ready ## a good release promoted, a bad one rolled back, under
 	@$(BIN)/ops demo --engine $(ENGINE)
 
 test: $(VENV)/test.ready system tiny-model node ## every test, those with real servers and real vLLM included
-	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
-	@$(BIN)/pytest -m "vllm and not alone" -n 2 --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vllm and not alone" -n $(WORKERS) $(SHARED) $(SLOWEST) $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "vllm and not alone" -n 2 $(SHARED) $(SLOWEST) $(PYTEST_ARGS)
 	@$(BIN)/pytest -m alone $(SLOWEST) $(PYTEST_ARGS)
 
 # --- For those who work on it -----------------------------------------------------------------------------------

@@ -140,6 +140,10 @@ class _Checking:
 
 
 def _was_late(error: Exception) -> bool:
-    """A time-out while the body is read comes as a connection's error that holds it."""
+    """A time-out comes as a connection's error that holds it, or that holds the end of all tries for its reason."""
     parts = (error, *error.args)
-    return any(isinstance(part, requests.Timeout | urllib3.exceptions.TimeoutError) for part in parts)
+    reasons = (getattr(part, "reason", None) for part in parts)
+    # (A refused connection's reason is a time-out too, by its class.)
+    return any(isinstance(part, requests.Timeout | urllib3.exceptions.TimeoutError) for part in parts) or any(
+        isinstance(reason, urllib3.exceptions.ReadTimeoutError) for reason in reasons
+    )

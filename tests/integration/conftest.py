@@ -304,7 +304,17 @@ class Service:
 
     async def kill_for_good(self, program: str) -> None:
         """``kill -9``, and it stays away until ``back``."""
+        killed = self.supervisor.processes()[program].pid
         self.kill(program)
+
+        def runs_again() -> bool:
+            guard = self.supervisor.processes()[program].pid
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return guard not in (0, killed) and bool(psutil.Process(guard).children())
+            return False
+
+        # A stop that reaches supervisord's fork before it has become the guard is lost, and the program lives on.
+        await eventually(runs_again, f"{program} is not started again")
         await asyncio.to_thread(self.supervisor.stop, program)
         await eventually(lambda: self.supervisor.processes()[program].pid == 0, f"{program} does not end")
 

@@ -119,6 +119,7 @@ def test_a_disk_that_is_full_is_told_and_no_run_without_its_report_is_green(serv
     assert "generation" in out + err, "what was measured is shown where it cannot be kept"
 
 
+@pytest.mark.alone
 def test_a_service_that_fails_fails_the_run(service: Service, loads: Loads) -> None:
     service.set_faults(error_rate=0.5)
     try:

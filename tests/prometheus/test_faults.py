@@ -17,6 +17,7 @@ from benchmarks.rollout_world import World, release
 from ops.adapters.prometheus import PrometheusCounters
 from ops.adapters.spec_file import load_spec
 from ops.judge.model import Decision
+from ops.rollout.counted import CountersError
 from ops.rollout.plan import RolloutPlan, Then
 from ops.rollout.planning import rollout_plan
 from ops.rollout.states import State
@@ -263,6 +264,15 @@ async def test_a_late_answer_is_not_waited_for_and_the_next_question_waits_for_i
     source = PrometheusCounters(fake.url, job=JOB, age_seconds_max=5.0)
     assert await refused(source) == "Prometheus did not answer within 2 s"
     fake.stall.set()
+    source.close()
+
+
+async def test_the_librarys_own_time_out_is_told_as_one(fake: FakePrometheus) -> None:
+    """On a busy machine it comes before ours."""
+    fake.stall = threading.Event()
+    source = PrometheusCounters(fake.url, job=JOB, age_seconds_max=5.0)
+    with pytest.raises(CountersError, match="did not answer within 2 s"):
+        await asyncio.to_thread(source._ask)
     source.close()
 
 
