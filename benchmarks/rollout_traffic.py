@@ -6,12 +6,12 @@ A worker here implements ``ops.rollout.workers.Worker``. Its tables, epochs and 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect, bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from heapq import heappop, heappush
+from itertools import accumulate
 from math import exp, inf
 from random import Random
 
@@ -29,7 +29,7 @@ from serving.contract import (
     MeasuredCell,
     Refusal,
     Renewal,
-    Route,
+    RouteState,
     RoutingTable,
     TierState,
     WorkerState,
@@ -40,6 +40,7 @@ TASK_CLASS, STRATUM = "completion", "p0o1"
 MEDIAN_SECONDS, SIGMA = 0.2, 0.3
 FIRST_TOKEN_PART = 0.2
 FAILING_SECONDS, TIMEOUT_SECONDS = 0.01, 15.0
+SLOW, FIRST_TOKEN = BadEvent.SLOW, BadEvent.SLOW_FIRST_TOKEN
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,55 @@ class Behaviour:
     dead: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Cell:
     assigned: int = 0
     finished: int = 0
     streamed: int = 0
-    bad: dict[BadEvent, int] = field(default_factory=lambda: defaultdict(int))
+    bad: dict[BadEvent, int] = field(default_factory=dict)
     levels: dict[BadEvent, list[int]] = field(default_factory=dict)
 
     def grade(self, event: BadEvent, level: int, cuts: int) -> None:
-        self.levels.setdefault(event, [0] * (cuts + 1))[level] += 1
+        if event not in self.levels:
+            self.levels[event] = [0] * (cuts + 1)
+        self.levels[event][level] += 1
+
+    def end(self, event: BadEvent | None) -> None:
+        self.finished += 1
+        if event is not None:
+            self.bad[event] = self.bad.get(event, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """What the requests of one arm have in common while the table and the engines are as they are."""
+
+    key: tuple[str, Arm]
+    """Tier and arm."""
+    released: tuple[str, Arm]
+    """Release and arm."""
+    cell: _Cell
+    there: bool
+    """Any of its replicas."""
+    behaviour: Behaviour
+    levels: Levels
+
+
+class _Sharing:
+    """How a route shares requests out; good before ``until``, when its lease ends."""
+
+    def __init__(self, route: TierRoute) -> None:
+        self.route = route
+        leased = route.state is RouteState.ACTIVE and route.lease_until is not None
+        self.until = route.lease_until if leased else inf
+        self.parts = [part for part, _ in route.in_force]
+        self.flows: dict[int, _Flow] = {}
+        """By the part's number, of those that have got a request."""
+        self._weights = list(accumulate(weight for _, weight in route.in_force))
+
+    def draw(self, chance: Random) -> int:
+        """A part's number; as ``Random.choices``, which would check the weights anew for each request."""
+        return bisect(self._weights, chance.random() * self._weights[-1], 0, len(self.parts) - 1)
 
 
 @dataclass
@@ -94,7 +134,8 @@ class Gateway:
     def _begin_counting(self) -> None:
         self.cells: dict[tuple[str, Arm, int], _Cell] = defaultdict(_Cell)
         self.measured: dict[tuple[str, Arm], dict[BadEvent, list[int]]] = {}
-        self.coming: list[tuple[float, int, Callable[[], None]]] = []
+        self.coming: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
+        """When, what, and on what; the numbers between keep the order of what comes at once."""
         self._number = 0
 
     # --- The admin side -----------------------------------------------------------------------------------------
@@ -165,85 +206,78 @@ class Gateway:
     # --- Its users ----------------------------------------------------------------------------------------------
 
     def serve(self, now: float, seconds: float, rate: float, ready: Callable[[str], bool]) -> None:
-        """The requests of the ``seconds`` up to ``now``."""
-        at = self.now = now - seconds
-        while (at := at + self.chance.expovariate(rate)) < now:
-            self._until(at)
-            self._request(at, ready)
-        self._until(now)
-        self.now = now
-
-    def _until(self, at: float) -> None:
-        while self.coming and self.coming[0][0] <= at:
-            heappop(self.coming)[2]()
-        self.now = at
-
-    def _request(self, at: float, ready: Callable[[str], bool]) -> None:
+        """The requests of the ``seconds`` up to ``now``. Meanwhile no table comes and no engine changes, and nobody
+        reads the counters: what happens before ``now`` is counted at once."""
+        self.now, at, chance = now, now - seconds, self.chance
+        while self.coming and self.coming[0][0] <= now:
+            _, _, happen, what = heappop(self.coming)
+            happen(*what)
         route = self.current(at)
-        if route is None:
-            self.turned_away += 1
-            return
-        part = self._choose(route)
+        sharing = None if route is None else _Sharing(route)
+        while (at := at + chance.expovariate(rate)) < now:
+            if sharing is None:
+                self.turned_away += 1
+                continue
+            if at >= sharing.until:
+                sharing = _Sharing(settled(sharing.route, at))
+            number = sharing.draw(chance)
+            if number not in sharing.flows:
+                sharing.flows[number] = self._flow(sharing, number, ready)
+            self._request(at, sharing.flows[number])
+
+    def _flow(self, sharing: _Sharing, number: int, ready: Callable[[str], bool]) -> _Flow:
+        route, part = sharing.route, sharing.parts[number]
         key = (route.table.tier, part.arm)
-        cell = self.cells[*key, route.counted_epoch]
+        return _Flow(
+            key,
+            (part.release, part.arm),
+            self.cells[*key, route.counted_epoch],
+            any(ready(endpoint.replica) for endpoint in part.endpoints),
+            self.behave(part.release),
+            route.table.levels.get(TASK_CLASS, {}).get(STRATUM, {}) if route.followed else {},
+        )
+
+    def _request(self, at: float, flow: _Flow) -> None:
+        cell, behaviour, chance = flow.cell, flow.behaviour, self.chance
         cell.assigned += 1
         cell.streamed += 1
-        self.served[part.release, part.arm] += 1
-        if not any(ready(endpoint.replica) for endpoint in part.endpoints):
+        self.served[flow.released] += 1
+        if not flow.there:
             self.turned_away += 1
-            self._mark(at, cell, BadEvent.FAILED, ended=True)
-            return
-        self._answered(at, key, cell, route, self.behave(part.release))
+            cell.end(BadEvent.FAILED)
+        elif behaviour.dead:
+            self._grade(at, flow, SLOW, inf, TIMEOUT_SECONDS)
+            self._at(at + TIMEOUT_SECONDS, cell.end, BadEvent.UNANSWERED)
+        elif chance.random() < behaviour.failed_rate:
+            self._grade(at, flow, SLOW, inf, FAILING_SECONDS)
+            self._at(at + FAILING_SECONDS, cell.end, BadEvent.FAILED)
+        else:
+            latency = MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
+            first = FIRST_TOKEN_PART * MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
+            empty = BadEvent.EMPTY if chance.random() < behaviour.empty_rate else None
+            self._grade(at, flow, FIRST_TOKEN, first, first)
+            self._grade(at, flow, SLOW, latency, latency)
+            self._at(at + latency, self._answered, flow, latency, first, empty)
 
-    def _answered(
-        self, at: float, key: tuple[str, Arm], cell: _Cell, route: TierRoute, behaviour: Behaviour
-    ) -> None:
-        chance = self.chance
-        levels = route.table.levels.get(TASK_CLASS, {}).get(STRATUM, {}) if route.followed else {}
-        if behaviour.dead:
-            self._grade(at, cell, levels, BadEvent.SLOW, inf, TIMEOUT_SECONDS)
-            self._mark(at + TIMEOUT_SECONDS, cell, BadEvent.UNANSWERED, ended=True)
-            return
-        if chance.random() < behaviour.failed_rate:
-            self._grade(at, cell, levels, BadEvent.SLOW, inf, FAILING_SECONDS)
-            self._mark(at + FAILING_SECONDS, cell, BadEvent.FAILED, ended=True)
-            return
-        latency = MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
-        first = FIRST_TOKEN_PART * MEDIAN_SECONDS * behaviour.slower * exp(chance.gauss(0.0, SIGMA))
-        values = {BadEvent.SLOW: latency, BadEvent.SLOW_FIRST_TOKEN: first}
-        for event, seconds in values.items():
-            self._grade(at, cell, levels, event, seconds, seconds)
-        empty = BadEvent.EMPTY if chance.random() < behaviour.empty_rate else None
-        self._mark(at + latency, cell, empty, ended=True)
-        self._at(at + latency, partial(self._measure, key, values))
-
-    def _grade(
-        self, at: float, cell: _Cell, levels: Levels, event: BadEvent, seconds: float, over_seconds: float
-    ) -> None:
+    def _grade(self, at: float, flow: _Flow, event: BadEvent, seconds: float, over_seconds: float) -> None:
         """On its level when it is over, or when the last cut has passed."""
-        cuts = levels.get(event)
+        cuts = flow.levels.get(event)
         if cuts:
             level = bisect_left(cuts, seconds)
-            self._at(at + min(over_seconds, cuts[-1]), partial(cell.grade, event, level, len(cuts)))
+            self._at(at + min(over_seconds, cuts[-1]), flow.cell.grade, event, level, len(cuts))
 
-    def _measure(self, key: tuple[str, Arm], values: dict[BadEvent, float]) -> None:
-        found = self.measured.setdefault(key, {})
-        for event, seconds in values.items():
-            bounds = FINE_BOUNDS[event]
-            found.setdefault(event, [0] * (len(bounds) + 1))[bisect_left(bounds, seconds)] += 1
+    def _answered(self, flow: _Flow, latency: float, first: float, empty: BadEvent | None) -> None:
+        flow.cell.end(empty)
+        found = self.measured.get(flow.key)
+        if found is None:
+            found = {event: [0] * (len(FINE_BOUNDS[event]) + 1) for event in (SLOW, FIRST_TOKEN)}
+            self.measured[flow.key] = found
+        found[SLOW][bisect_left(FINE_BOUNDS[SLOW], latency)] += 1
+        found[FIRST_TOKEN][bisect_left(FINE_BOUNDS[FIRST_TOKEN], first)] += 1
 
-    def _choose(self, route: TierRoute) -> Route:
-        parts = [part for part, _ in route.in_force]
-        return self.chance.choices(parts, [weight for _, weight in route.in_force])[0]
-
-    def _mark(self, at: float, cell: _Cell, event: BadEvent | None, *, ended: bool = False) -> None:
-        def happen() -> None:
-            if event is not None:
-                cell.bad[event] += 1
-            cell.finished += ended
-
-        self._at(at, happen)
-
-    def _at(self, at: float, happen: Callable[[], None]) -> None:
-        self._number += 1
-        heappush(self.coming, (at, self._number, happen))
+    def _at(self, at: float, happen: Callable[..., None], *what: object) -> None:
+        if at <= self.now:
+            happen(*what)
+        else:
+            self._number += 1
+            heappush(self.coming, (at, self._number, happen, what))
