@@ -157,7 +157,7 @@ def _plan_now(stack: StackState, tier: str) -> RolloutPlan:
     from ops.adapters.spec_file import load_spec
     from ops.rollout.commanding import CommandRefused
     from ops.rollout.planning import rollout_plan
-    from ops.spec import SpecError
+    from ops.spec.faults import SpecError
 
     try:
         return rollout_plan(load_spec(Path(stack.spec_path)), stack.environment, tier)

@@ -21,7 +21,7 @@ from ops.judge.metering import Metered
 from ops.judge.simulating import Simulated, simulate
 from ops.rollout.plan import Demand, RolloutPlan
 from ops.rollout.planning import rollout_plan
-from ops.spec import Spec
+from ops.spec.model import Spec
 from ops.verdict import Evidence, Outcome, Verdict
 from serving.contract import WEIGHT_TOTAL
 

@@ -122,7 +122,7 @@ def _lease_words(held: dict[str, TierState], spec_path: Path | None) -> str:
 
 def _lease_of_spec(spec_path: Path | None) -> float | None:
     from ops.adapters.spec_file import load_spec
-    from ops.spec import SpecError
+    from ops.spec.faults import SpecError
 
     if spec_path is None:
         return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from ops.loadtest.blocks import BLOCKS, Blocks
 from ops.loadtest.comparability import differences
@@ -135,7 +135,7 @@ def _number(value: float) -> str:
 
 def _worse(figure: _Figure, alpha: float, relative: bool) -> Interval:
     """How much more the second is, one-sided at each end; for times in percent of the first."""
-    z = float(t.ppf(1 - alpha, BLOCKS - 1))
+    z = float(stdtrit(BLOCKS - 1, 1 - alpha))
     before, after = (side.interval(z) for side in figure.sides)
     if not relative:
         return recovered(before, after)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from statistics import fmean, median
 
-from scipy.stats import theilslopes
+import scipy
 
 from ops.loadtest.calls import OK, failures
 from ops.loadtest.found import Found, fact
@@ -56,7 +56,8 @@ def _drift(what: str, points: Sequence[Point], percent_max: float) -> Found:
         words = f"drift of {what}: {len(points)} points in time are too few, {POINTS_MIN} are needed; run longer"
         return fact(name, None, words, Outcome.INCONCLUSIVE)
     times, values = zip(*points, strict=True)
-    slope, _, low, high = theilslopes(values, times, TWO_SIDED)
+    # scipy imports its part for statistics here, at its first use: that takes half a second, and few runs need it.
+    slope, _, low, high = scipy.stats.theilslopes(values, times, TWO_SIDED)
     whole = 100 * (times[-1] - times[0]) / (median(values) or 1.0)
     rise, least, most = float(slope) * whole, float(low) * whole, float(high) * whole
     outcome = Outcome.PASS if most <= percent_max else Outcome.FAIL if least > percent_max else Outcome.INCONCLUSIVE

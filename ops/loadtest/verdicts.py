@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, log
 
-from scipy.stats import beta, norm
+# Not scipy.stats: its import takes half a second, in each command and each worker of a load run.
+from scipy.special import betaincinv, ndtri
 
 from ops.verdict import Evidence, Outcome, Verdict
 
@@ -32,14 +33,14 @@ def upper_bound(seen: Misses, confidence: float = CONFIDENCE) -> float:
     """The true share of misses is at most this, 0 to 1. Clopper and Pearson 1934."""
     if seen.misses >= seen.requests:
         return 1.0
-    return float(beta.ppf(confidence, seen.misses + 1, seen.requests - seen.misses))
+    return float(betaincinv(seen.misses + 1, seen.requests - seen.misses, confidence))
 
 
 def lower_bound(seen: Misses, confidence: float = CONFIDENCE) -> float:
     """The true share of misses is at least this, 0 to 1."""
     if not seen.misses:
         return 0.0
-    return float(beta.ppf(1 - confidence, seen.misses, seen.requests - seen.misses + 1))
+    return float(betaincinv(seen.misses, seen.requests - seen.misses + 1, 1 - confidence))
 
 
 def judged(name: str, seen: Misses, allowed: float = P95_SHARE, confidence: float = CONFIDENCE) -> Verdict:
@@ -69,7 +70,7 @@ def requests_needed(seen: Misses, allowed: float, confidence: float = CONFIDENCE
     least = ceil(float(beta_least(allowed, confidence)))
     if share == allowed:
         return max(least, 100 * seen.requests)
-    z = float(norm.ppf(confidence))
+    z = float(ndtri(confidence))
     wanted = ceil((z / (allowed - share)) ** 2 * max(share * (1 - share), allowed * (1 - allowed)))
     return max(least, wanted, seen.requests + 1)
 

@@ -19,8 +19,8 @@ from ops.rollout.plan import (
     Then,
     Warmup,
 )
-from ops.spec import Spec
 from ops.spec.compiling import spec_digest
+from ops.spec.model import Spec
 from serving.contract import WEIGHT_TOTAL, StrataConfig
 
 

@@ -1,6 +1,5 @@
-"""The spec: its types, its faults, and what is compiled from it. Pure: text and files are the adapters' business."""
+"""The spec: its types, its faults, and what is compiled from it. Pure: text and files are the adapters' business.
 
-from ops.spec.faults import Fault, SpecError
-from ops.spec.model import Spec
-
-__all__ = ["Fault", "Spec", "SpecError"]
+Imports none of it: ``ops.spec.faults`` is wanted by every command, ``ops.spec.model`` takes longer to import than most
+commands take to run.
+"""

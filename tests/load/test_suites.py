@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ops.adapters.spec_file import load_spec
 from ops.loadtest.plan import Rate
 from ops.loadtest.suites import OPEN_USERS, Scale, Shape, shape
-from ops.spec import Spec
 from ops.spec.loadtest import Bursts, Stage, Swing
+from ops.spec.model import Spec
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ import pytest
 
 from ops.adapters.spec_file import load_spec
 from ops.loadtest.traffic import Destination, NoSchema, Wish, drawn, messages
-from ops.spec import Spec
+from ops.spec.model import Spec
 from serving.contract import TaskKind
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ops.adapters.spec_file import load_spec, parse_spec
-from ops.spec import Fault, Spec, SpecError
+from ops.spec.faults import Fault, SpecError
+from ops.spec.model import Spec
 
 ROOT = Path(__file__).resolve().parents[2]
 

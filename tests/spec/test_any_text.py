@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ops.adapters.spec_file import parse_spec
-from ops.spec import Fault, SpecError
 from ops.spec.compiling import compile_serving, spec_digest
+from ops.spec.faults import Fault, SpecError
 
 # The reference takes 20 ms to read: few examples, always the same; many and new ones where somebody asks for them.
 ASKED = os.environ.get("SPEC_EXAMPLES")

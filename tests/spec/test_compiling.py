@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from ops.adapters.spec_file import parse_spec
-from ops.spec import Spec
 from ops.spec.compiling import compile_serving, spec_digest
+from ops.spec.model import Spec
 from serving.contract import ServingConfig
 
 Edited = Callable[..., bytes]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ops.adapters.spec_file import parse_spec
-from ops.spec import Fault
+from ops.spec.faults import Fault
 
 Edited = Callable[..., bytes]
 FaultsOf = Callable[[bytes], list[Fault]]

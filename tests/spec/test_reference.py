@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import pytest
 
-from ops.spec import Spec
+from ops.spec.model import Spec
 
 
 def test_the_tiers_have_the_models_of_the_strategy(reference: Spec) -> None:

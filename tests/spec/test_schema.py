@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from ops.spec import Spec
+from ops.spec.model import Spec
 from ops.spec.schema import schema_text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.adapters.spec_file import SIZE_BYTES_MAX, load_spec, parse_spec
-from ops.spec import SpecError
+from ops.spec.faults import SpecError
 
 
 def complaint(path: Path) -> str:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from ops.rollout import plan
-from ops.spec import Fault, Spec
+from ops.spec.faults import Fault
+from ops.spec.model import Spec
 from ops.spec.rollout import Role, Then
 
 Edited = Callable[..., bytes]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.adapters.spec_file import load_spec, parse_spec
-from ops.spec import SpecError
+from ops.spec.faults import SpecError
 
 HERE = Path(__file__).parent
 

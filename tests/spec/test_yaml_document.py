@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ops.adapters.yaml_document import DEPTH_MAX, NODES_MAX, compose
-from ops.spec import SpecError
 from ops.spec.document import plain
+from ops.spec.faults import SpecError
 
 
 def values(text: str) -> object:
