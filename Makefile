@@ -14,6 +14,9 @@ SHARED := --dist loadfile --no-loadscope-reorder
 SLOWEST := --durations=15 --durations-min=15
 PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 
+# Tests start some hundred programs, which would each compile the toolkit anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help check test test-fast gen demo soak runbooks mutations vllm tiny-model system node clean
 

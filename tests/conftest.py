@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,28 @@ def pytest_configure() -> None:
     """Ctrl-C reaches the programs that tests start, even where pytest was started in the background and ignores it:
     what a process ignores, its children ignore too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Under ``-m vllm`` or ``-m alone``, alone or with ``and``, the files that nowhere say so: importing them all, to
+    find that no test is wanted, takes longer than some tests. No opinion otherwise."""
+    wanted = re.fullmatch(r"(vllm|alone)( and (not )?\w+)?", config.option.markexpr)
+    if wanted is None or collection_path.suffix != ".py":
+        return None
+    return None if _says(collection_path, wanted[1]) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses a mark that does not stand in the test's own file: its test would never run."""
+    for item in items:
+        for name in ("vllm", "alone"):
+            if item.get_closest_marker(name) and not _says(item.path, name):
+                raise pytest.UsageError(f"{item.nodeid}: write mark.{name} into its file, or -m {name} passes it over")
+
+
+@cache
+def _says(path: Path, mark: str) -> bool:
+    return f"mark.{mark}" in path.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
