@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from ops.alerting.model import Alert, Severity
 from ops.alerting.rules import alerts
 from ops.alerting.runbooks import commands
 from ops.dashboarding.registry import panels
+
+from .apart import taken_apart
 
 PROJECT = Path(__file__).resolve().parents[2]
 SPEC = load_spec(PROJECT / "gratefulgpt.yaml")
@@ -60,7 +64,42 @@ def test_promtool_takes_every_rule_file() -> None:
 
 @pytest.mark.server
 @pytest.mark.parametrize("file", TESTS, ids=lambda path: path.stem)
-def test_every_rule_does_what_its_cases_say(file: Path) -> None:
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True)
+def test_every_rule_does_what_its_cases_say(file: Path, tmp_path: Path) -> None:
+    """``ops alerts test`` runs the files as they lie, and has a test of its own."""
+    apart = list(taken_apart(file, tmp_path))
+    asked = [one["name"] for part in apart for one in json.loads(part.read_text())["tests"]]
+    assert len(asked) == file.read_text("utf-8").count("\n- name: ") > 0
+    done = subprocess.run(["promtool", "test", "rules", *apart], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SUCCESS" in done.stdout
+    assert done.stdout.count("SUCCESS") == len(apart)
+
+
+RULES = """
+groups:
+- name: recordings
+  rules: [{record: "a:sum", expr: sum(a)}, {record: "b:sum", expr: sum(b)}]
+- name: alerts
+  rules: [{alert: A, expr: "a:sum > 1"}, {alert: B, expr: "b:sum > 1"}, {alert: Any, expr: "count(ALERTS) > 1"}]
+"""
+FIRES = """
+- name: {alert}
+  input_series: [{{series: a, values: 2 2}}, {{series: b, values: 2 2}}]
+  alert_rule_test: [{{alertname: {alert}, eval_time: 1m, exp_alerts: [{{exp_labels: {{}}}}]}}]
+"""
+
+
+@pytest.mark.server
+def test_a_rule_stands_apart_with_what_it_reads_and_fails_as_among_the_others(tmp_path: Path) -> None:
+    lying, folder = tmp_path / "tests.yml", tmp_path / "apart"
+    folder.mkdir()
+    named = "".join(FIRES.format(alert=name) for name in ("A", "B", "Any"))
+    lying.write_text(f"rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:{named}", encoding="utf-8")
+    (tmp_path / "rules.yml").write_text(RULES.replace("sum(b)", "sum(c)"), encoding="utf-8")
+    whole, *parts = (
+        subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True)
+        for file in (lying, *taken_apart(lying, folder))
+    )
+    assert re.findall(r"alertname: (\w+),", whole.stderr) == ["B", "Any"], whole.stderr
+    assert [part.returncode for part in parts] == [0, 1, 1]
+    kept = [re.findall(r'"(?:alert|record)": "([^"]+)"', (folder / f"rules-{i}.yml").read_text()) for i in range(3)]
+    assert kept == [["a:sum", "A"], ["b:sum", "B"], ["a:sum", "b:sum", "A", "B", "Any"]]
