@@ -39,9 +39,10 @@ class Firing:
 
 
 def with_runs(rules: str) -> str:
-    """The same rules for many services at once, which the label ``run`` tells apart: each rule that sums keeps it."""
-    changed = rules.replace("sum(max_over_time(up", "sum by () (max_over_time(up").replace(" on () ", " on (run) ")
-    changed = changed.replace(" by (", " by (run, ").replace("(run, )", "(run)")
+    """The same rules for many services at once, which the label ``run`` tells apart: each rule that sums or matches
+    keeps it."""
+    changed = rules.replace("sum(max_over_time(up", "sum by () (max_over_time(up")
+    changed = re.sub(r" (by|on) \(", r" \1 (run, ", changed).replace("(run, )", "(run)")
     return re.sub(r"runbook_url: .*|dashboard_url: .*", lambda found: found[0].split(":")[0] + ": none", changed)
 
 

@@ -18,18 +18,23 @@ from ops.spec.model import Spec
 
 FLOORS = {"share": (6, 7, 8, 9, 10), "goodput": (10, 14)}
 """Of bad events in the long window of what pages, by the spec's rows."""
-KEPT_SECONDS = (180, 240, 300)
+KEPT_SECONDS = (120, 180, 240)
+RELEASE_PERCENTS = (None, 85, 70, 55)
+"""Of the bound of ``share``'s row that pages, at which it ends; None: with what began it."""
 INTERVALS_SECONDS = (300, 600, 900)
 """Between two messages of one group of alerts: for so long after its end a group is open, and what returns joins it."""
-FIGURES = (*FLOORS, "keep_firing_seconds", "interval_seconds")
+FIGURES = (*FLOORS, "keep_firing_seconds", "release_percent", "interval_seconds")
 RATES = (1, 2, 3, 5)
 QUIET_DAYS = 1440
 REPLAYS = 40
 RESET_MINUTES_MAX = 10
 HALF_LATE = Incident("half late", 1, 60, (Trouble(0, 60, late=0.5),))
+AT_THE_BOUND = Incident("30 % late", 10, 60, (Trouble(0, 60, late=0.3),))
 COMES_AND_GOES = (
     Incident("all fail", 1, 60, (Trouble(0, 60, failed=1),)),
     HALF_LATE,
+    replace(HALF_LATE, per_minute=2),
+    AT_THE_BOUND,
     Incident("one tenant of 3 % fails", 60, 90, (Trouble(0, 90, failed=0.03),)),
 )
 
@@ -38,6 +43,7 @@ COMES_AND_GOES = (
 class Tried:
     figure: str
     value: float
+    """0 is none, of a release."""
     traffic: str
     per_minute: float
     count: int
@@ -62,6 +68,9 @@ def tried(figures: Sequence[str], seed: int, processes: int) -> Iterator[Tried]:
         for seconds in KEPT_SECONDS if figure == "keep_firing_seconds" else ():
             other = with_objectives(spec, keep_firing_seconds=seconds)
             yield from (_incident(other, figure, seconds, one, seed, processes) for one in COMES_AND_GOES)
+        for percent in RELEASE_PERCENTS if figure == "release_percent" else ():
+            other = with_paging_row(spec, "share", release_percent=percent)
+            yield from (_incident(other, figure, percent or 0, one, seed, processes) for one in COMES_AND_GOES)
         for seconds in INTERVALS_SECONDS if figure == "interval_seconds" else ():
             other = with_interval(spec, seconds)
             yield from (_incident(other, figure, seconds, one, seed, processes) for one in COMES_AND_GOES)
@@ -84,8 +93,13 @@ def with_objectives(spec: Spec, **changed: object) -> Spec:
 
 
 def with_floor(spec: Spec, name: str, floor: int, short: int | None = None) -> Spec:
-    """Of the rows of that name that page."""
-    changed = {"bad_events_min": floor} | ({} if short is None else {"short_bad_events_min": short})
+    return with_paging_row(
+        spec, name, bad_events_min=floor, **({} if short is None else {"short_bad_events_min": short})
+    )
+
+
+def with_paging_row(spec: Spec, name: str, **changed: object) -> Spec:
+    """With other figures in the rows of that name that page."""
     rows = getattr(spec.alerting.objectives, name)
     paging = (row.model_copy(update=changed) if row.severity == "critical" else row for row in rows)
     return with_objectives(spec, **{name: tuple(paging)})

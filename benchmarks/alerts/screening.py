@@ -1,7 +1,8 @@
 """When a paging rule comes near to firing, by arithmetic on the counts: what is far from each needs no rule engine.
 
-An alert on objectives fires only where its long window holds its floor of misses and more than its share of them. Both
-are asked for with a margin here, at each evaluation, so that whatever could fire is found, and much that does not.
+An alert on objectives begins to fire only where its long window holds its floor of misses and more than its share of
+them. Both are asked for with a margin here, at each evaluation, so that whatever could begin is found, and much that
+does not. What only goes on pages nobody.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Counts = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Condition:
-    """What must hold, among other things, where an alert's expression is true."""
+    """What must hold, among other things, where an alert begins to fire."""
 
     alert: str
     objective: str

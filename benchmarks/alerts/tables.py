@@ -1,4 +1,4 @@
-"""The benchmark's tables, and which of the issue's targets are missed."""
+"""The benchmark's tables, and which targets are missed."""
 
 from __future__ import annotations
 

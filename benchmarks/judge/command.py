@@ -27,7 +27,7 @@ NOISE_MARGINS = (1.15, 1.2)
 OF_NOISE = frozenset({"aa-noise-0.1", "x1.2-noise-0.1", "x1.5-noise-0.1", "x2-noise-0.1"})
 ON_THE_CURVE = (AA, NOISE_10, NOISE_20, SLOW_12, SLOW_15, SLOW_2)
 OF_TARGETS = frozenset({"aa", "x1.2", "x1.5", "x2", "stable-aa", "stable-x1.2", "stable-x1.5", "stable-x2", "cold"})
-"""Measured with the narrow margin too: the issue's targets are stated for alike replicas."""
+"""Measured with the narrow margin too: targets are stated for alike replicas."""
 NOT_OF_PEERS = frozenset({"cold-alone", "sessions", "restart", "x2-restart", "stable-aa"})
 """Peers read rates over windows from one store, to which a worker's restart is nothing; the rest is ours to prove."""
 
@@ -90,7 +90,7 @@ def _measured(scenario: Scenario, rate: float, margin: float | None, count: int,
 
 
 def _targets(sizes: Sizes, processes: int) -> list[dict[str, Any]]:
-    """With the narrow margin: replicas alike, as the issue's targets have it."""
+    """With the narrow margin: replicas alike, as the targets have it."""
     rows = []
     for scenario in (one for one in SCENARIOS if one.key in OF_TARGETS):
         count = sizes.aa_rollouts if scenario is AA else sizes.target_rollouts

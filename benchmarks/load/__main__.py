@@ -1,6 +1,6 @@
 """Whether the load generator can be believed, and what it costs: ``python -m benchmarks.load PART``.
 
-Exit 0 if the targets of issue 5 are kept, 1 if not. ``--json`` writes everything that was measured to stdout.
+Exit 0 if its targets are kept, 1 if not. ``--json`` writes everything that was measured to stdout.
 """
 
 from __future__ import annotations

@@ -188,7 +188,8 @@ def _monitoring() -> Iterator[Metric]:
         yield Metric("process_start_time_seconds", Kind.GAUGE, source, frozenset())
         yield Metric("scrape_duration_seconds", Kind.GAUGE, source, frozenset())
     gauge, counter = Kind.GAUGE, Kind.COUNTER
-    yield Metric("ALERTS", gauge, Source.PROMETHEUS, frozenset({"alertname", "alertstate", "severity", "tier"}))
+    of_alerts = frozenset({"alertname", "alertstate", "severity", "tier", "task_class"})
+    yield Metric("ALERTS", gauge, Source.PROMETHEUS, of_alerts)
     yield from _of(Source.PROMETHEUS, gauge, "", ("prometheus_config_last_reload_successful",))
     yield from _of(Source.PROMETHEUS, counter, "rule_group", ("prometheus_rule_evaluation_failures",))
     yield from _of(Source.PROMETHEUS, gauge, "rule_group", ("prometheus_rule_group_last_duration_seconds",))

@@ -8,17 +8,17 @@ series would read every sample of every worker anew at each evaluation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ops.alerting import examples
 from ops.alerting.model import Example, Recording
-from ops.spec.alerting import Windows
+from ops.spec.alerting import DIRECT_SECONDS_MAX, Objectives, Windows
 from serving.contract import Objective
 
 LEVEL = "tier_class_objective"
 LABELS = "tier, task_class, objective"
 OBJECTIVES = tuple(Objective)
 COUNTS = ("requests", "misses")
-DIRECT_SECONDS_MAX = 3600
 INCREMENT_SECONDS = 240
 """Between increments, and between sums of them: within Prometheus's look-back of 5 minutes, so that the last is seen.
 """
@@ -40,6 +40,19 @@ def seconds(duration_text: str) -> float:
 def recorded(what: str, seconds: float) -> str:
     """``what`` is ``requests`` or ``misses``."""
     return f"{LEVEL}:{what}:increase{duration(seconds)}"
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What keeps an alert that fires from coming and going."""
+
+    keep_firing_seconds: float
+    release_percent: float | None
+    """Of its bound. None: it ends as soon as what began it is not true any more."""
+
+    def released(self, percent: float) -> float | None:
+        """The share at which an alert with this bound ends."""
+        return None if self.release_percent is None else percent * self.release_percent / 100
 
 
 Needs = Mapping[float, frozenset[str]]
@@ -130,14 +143,34 @@ def over(objective: str, percent: float, seconds: float, by: str) -> str:
     return f"{share(objective, seconds, by)} > {percent / 100:.10g}"
 
 
-def kept_firing(long_seconds: float, keep_firing_seconds: float) -> float:
-    """Rules on long windows neither come and go nor are evaluated often enough for it."""
-    return keep_firing_seconds if direct(long_seconds) else 0
+def lasts(rules: Objectives, windows: Windows) -> Lasting:
+    """Rules on long windows neither come and go nor are evaluated often enough to be kept from it."""
+    return Lasting(rules.keep_firing_seconds if direct(windows.long_seconds) else 0, windows.release_percent)
 
 
-def over_both(objective: str, percent: float, windows: Windows, by: str) -> str:
+def exceeding(alert: str, objective: str, percent: float, windows: Windows, by: str, lasting: Lasting) -> str:
     """True where more than ``percent`` missed over the long and over the short window, and each has as many misses as
-    its floor asks for."""
+    its floor asks for; and where the alert of that name fires already, and the short window's share has not fallen to
+    the part of ``percent`` at which it is released."""
+    begins = _over_both(objective, percent, windows, by)
+    if (released := lasting.released(percent)) is None:
+        return begins
+    # Without `for` an alert is never pending, so that ALERTS has those that fire alone.
+    goes_on = f'{over(objective, released, windows.short_seconds, by)} and on ({by}) ALERTS{{alertname="{alert}"}}'
+    return f"{begins} or {goes_on}"
+
+
+def ending(percent: float, windows: Windows, lasting: Lasting) -> str:
+    """For people: when an alert of ``exceeding`` ends. Nothing where it ends with what began it."""
+    if (released := lasting.released(percent)) is None:
+        return ""
+    return (
+        f" It ends {duration(lasting.keep_firing_seconds)} after no more than {released:.4g} %"
+        f" over {duration(windows.short_seconds)}."
+    )
+
+
+def _over_both(objective: str, percent: float, windows: Windows, by: str) -> str:
     each = ((windows.long_seconds, windows.bad_events_min), (windows.short_seconds, windows.short_bad_events_min))
     exceeded = (over(objective, percent, seconds, by) for seconds, _ in each)
     enough = (f"{misses(objective, seconds, by)} >= {floor}" for seconds, floor in each)

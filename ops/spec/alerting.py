@@ -12,6 +12,8 @@ from ops.spec.receiving import AlertRoute, Heartbeat, Links, Maintenance, Receiv
 from ops.spec.web import WebAddress
 
 Names = Annotated[tuple[Name, ...], Field(max_length=ENTRIES_MAX)]
+DIRECT_SECONDS_MAX = 3600
+"""Windows up to it are read from the counters at every evaluation; longer ones are sums of recorded increments."""
 Exporter = Literal["node", "dcgm", "postgres"]
 
 
@@ -133,6 +135,9 @@ class Windows(Part):
     short_bad_events_min: Count
     """In the short one: while an incident that is over is still in the long window, a lone miss of few requests is not
     its return."""
+    release_percent: Percent | None = None
+    """Of the bound: an alert that fires ends when the short window's share has fallen to it, so that a share that
+    hovers at the bound pages once. None: it ends with what began it."""
 
 
 class Burn(Windows):
@@ -176,7 +181,7 @@ class Objectives(Part):
     """For requests that miss any of the targets, of which each may be missed by 5 %."""
     budget: Budget
     keep_firing_seconds: Seconds
-    """An alert that would come and go pages once."""
+    """For so long after it an alert is kept firing: what comes back within pages once."""
 
 
 class Alerting(Part):

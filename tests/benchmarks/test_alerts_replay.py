@@ -73,6 +73,14 @@ def test_a_result_with_a_late_outage_two_pages_and_a_false_page_misses_its_targe
 
 
 @pytest.mark.server
+def test_a_service_whose_alert_fires_holds_none_of_anothers() -> None:
+    """The second's share is between the one at which an alert ends and the one at which it begins."""
+    late = replace(OUTAGE, kind="all late", minutes=10, troubles=(Trouble(0, 10, late=1),))
+    nearly = replace(late, kind="a fifth late", troubles=(Trouble(0, 10, late=0.2),), pages=False, seed=5)
+    assert [one.pages for one in replay_all([late, nearly], "ours", 1)] == [1, 0]
+
+
+@pytest.mark.server
 def test_an_outage_pages_soon_and_once_alone_and_among_others() -> None:
     alone = replay_all([OUTAGE], "ours", 1)
     among = replay_all([OUTAGE, QUIET], "ours", 1)

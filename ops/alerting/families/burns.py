@@ -5,7 +5,7 @@ from __future__ import annotations
 from ops.alerting.families.objective_cases import cases, of_windows
 from ops.alerting.families.objective_steps import ANSWERED, ENGINES, FAILURES, MITIGATION, ROLLOUT, ROUTES
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
-from ops.alerting.windows import duration, kept_firing, over_both
+from ops.alerting.windows import duration, ending, exceeding, lasts
 from ops.spec.alerting import Burn, Windows
 from ops.spec.model import Spec
 
@@ -73,16 +73,16 @@ def _failing(
     panel: Panel,
 ) -> Alert:
     long, short = windows.long_seconds, windows.short_seconds
-    keep = kept_firing(long, spec.alerting.objectives.keep_firing_seconds)
+    lasting = lasts(spec.alerting.objectives, windows)
     return Alert(
         name=name,
         severity=severity,
         category=CATEGORIES[severity],
-        expression=over_both(OBJECTIVE, percent, windows, "tier"),
-        keep_firing_seconds=keep,
+        expression=exceeding(name, OBJECTIVE, percent, windows, "tier", lasting),
+        keep_firing_seconds=lasting.keep_firing_seconds,
         summary=summary,
         description=f"More than {percent:.4g} % failed over {duration(long)} and over {duration(short)},"
-        f" {windows.bad_events_min} and {windows.short_bad_events_min} or more.",
+        f" {windows.bad_events_min} and {windows.short_bad_events_min} or more.{ending(percent, windows, lasting)}",
         panel=panel,
         runbook=Runbook(
             meaning=meaning,
@@ -112,5 +112,5 @@ def _failing(
                 ),
             ),
         ),
-        cases=cases(of_windows(OBJECTIVE, percent, windows, keep, {"tier": "production"})),
+        cases=cases(of_windows(OBJECTIVE, percent, windows, lasting, {"tier": "production"})),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ops.alerting.model import Case, Series
-from ops.alerting.windows import INCREMENT_SECONDS, OBJECTIVES, direct
+from ops.alerting.windows import INCREMENT_SECONDS, OBJECTIVES, Lasting, direct
 from ops.spec.alerting import Windows
 
 INSTANCES = ("10.0.0.1:9001", "10.0.0.2:9001")
@@ -17,7 +17,7 @@ REQUESTS = 100_000
 """Of a worker between two samples: so many that every share is a whole number of them."""
 NEAR = 0.05
 """How far from its bound a case stands, as a share of it: half of the smallest change that must be found."""
-DILUTION = 1000
+DILUTION = 10_000
 EVALUATIONS = 8
 """Enough for a share that does not change."""
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
@@ -50,7 +50,7 @@ class Bound:
     bad_events_min: int
     short_bad_events_min: int
     """0 where there is no short window."""
-    keep_firing_seconds: float
+    lasting: Lasting
     labels: Mapping[str, str]
     """Of the alert's instance in the tests."""
     sparse: bool = False
@@ -67,13 +67,19 @@ class Bound:
         return None if direct(self.long_seconds) else INCREMENT_SECONDS
 
     @property
+    def released_percent(self) -> float:
+        """Down to which the short window's share keeps it firing."""
+        released = self.lasting.released(self.percent)
+        return self.percent if released is None else released
+
+    @property
     def step_minutes(self) -> float:
         """Between two evaluations: as sharp as a test can be."""
         return (self.evaluation_seconds or self.sample_seconds) / 60
 
 
 def of_windows(
-    objective: str, percent: float, windows: Windows, keep_firing_seconds: float, labels: Mapping[str, str]
+    objective: str, percent: float, windows: Windows, lasting: Lasting, labels: Mapping[str, str]
 ) -> Bound:
     return Bound(
         objective,
@@ -82,7 +88,7 @@ def of_windows(
         windows.short_seconds,
         windows.bad_events_min,
         windows.short_bad_events_min,
-        keep_firing_seconds,
+        lasting,
         labels,
     )
 
@@ -90,7 +96,8 @@ def of_windows(
 def cases(bound: Bound) -> tuple[Case, ...]:
     coarse = replace(bound, sparse=True)
     short = (_floor_of_the_short(bound),) if bound.short_bad_events_min else ()
-    return (_comes_and_goes(coarse), *_thresholds(coarse), _floor(bound), *short)
+    held = (*_released(bound), _held_by_no_other(bound)) if bound.released_percent < bound.percent else ()
+    return (_comes_and_goes(coarse), *_thresholds(coarse), _floor(bound), *short, *held)
 
 
 def _comes_and_goes(bound: Bound) -> Case:
@@ -100,11 +107,12 @@ def _comes_and_goes(bound: Bound) -> Case:
     crossing = bound.long_seconds * bound.percent / percent
     burst = _samples(bound, max(crossing + 4 * bound.step_minutes * 60, bound.short_seconds))
     bad = round(REQUESTS * percent / 100)
-    rest = _samples(bound, 2 * bound.short_seconds + 2 * bound.keep_firing_seconds)
+    kept = bound.lasting.keep_firing_seconds
+    rest = _samples(bound, 2 * bound.short_seconds + 2 * kept)
     phases = (Phase(quiet, REQUESTS, 0), Phase(burst, REQUESTS, bad), Phase(rest, REQUESTS, 0))
     begin, end = (quiet * bound.sample_seconds / 60, (quiet + burst) * bound.sample_seconds / 60)
     crossed = begin + crossing / 60
-    reset = end + (bound.short_seconds * (1 - bound.percent / percent) + bound.keep_firing_seconds) / 60
+    reset = end + (bound.short_seconds * (1 - bound.released_percent / percent) + kept) / 60
     step = bound.step_minutes
     return _case(
         bound,
@@ -154,6 +162,43 @@ def _in_the_short(bound: Bound, factor: float) -> tuple[tuple[Phase, ...], float
     after = long - burst / 2
     parts = (diluting, _phase(bound, burst, 100), _phase(bound, after, bound.percent * factor))
     return parts, 2 * step + burst + _at(bound, after / 60) * 60
+
+
+def _released(bound: Bound) -> Iterator[Case]:
+    """It fires, and then for longer than it is kept the share is a little over, or under, that at which it is released.
+    """
+    step = bound.step_minutes * 60
+    fired = bound.long_seconds / 2 + 4 * step
+    seconds = fired + bound.short_seconds + bound.lasting.keep_firing_seconds + 2 * step
+    for factor, word in ((1 + NEAR, "over"), (1 - NEAR, "under")):
+        phases = (
+            _phase(bound, fired, min(100.0, 2 * bound.percent)),
+            _phase(bound, seconds - fired, bound.released_percent * factor),
+        )
+        at = (_at(bound, seconds / 60),)
+        name = f"fires, and then a little {word} {bound.released_percent:.4g} %"
+        if factor > 1:
+            yield _case(bound, name, phases, fires=at, others=Others.HELD)
+        else:
+            yield _case(bound, name, phases, silent=at, others=Others.MISSED)
+
+
+def _held_by_no_other(bound: Bound) -> Case:
+    """Its own share is between the one at which it would be released and the one at which it would fire. Of those that
+    differ in one label each all requests miss, and they fire; and so does another alert with its labels."""
+    seconds = bound.long_seconds
+    between = (bound.released_percent + bound.percent) / 2
+    others = [{**bound.labels, key: f"{value}-other"} for key, value in bound.labels.items()]
+    own = _case(bound, "", (_phase(bound, seconds, between),))
+    firing = [_case(replace(bound, labels=labels), "", (_phase(bound, seconds, 100),)) for labels in others]
+    another = Series(selector("ALERTS", {"alertname": "Another", **bound.labels}), f"1x{_samples(bound, seconds)}")
+    return replace(
+        own,
+        name=f"{between:.4g} % miss, and others fire",
+        inputs=(another, *(series for case in (own, *firing) for series in case.inputs)),
+        fires=(_at(bound, seconds / 60),),
+        labels=tuple(others),
+    )
 
 
 def _phase(bound: Bound, seconds: float, percent: float) -> Phase:
@@ -228,7 +273,7 @@ def _counters(bound: Bound, phases: Sequence[Phase], instance: str, others: Othe
     for objective in OBJECTIVES:
         missed = misses if objective == bound.objective else of_others
         if missed is not None:
-            labels = {"tier": "production", "task_class": "query", "objective": objective}
+            labels = {"tier": "production", "task_class": "query", **bound.labels, "objective": objective}
             labels |= {"job": "gateway", "instance": instance}
             yield Series(selector("gateway_objective_requests_total", labels), requests)
             yield Series(selector("gateway_objective_misses_total", labels), missed)

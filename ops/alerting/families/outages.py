@@ -14,7 +14,7 @@ from ops.alerting.families.objective_steps import (
     ROUTES,
 )
 from ops.alerting.model import Alert, Case, Panel, Runbook, Series, Severity, Step
-from ops.alerting.windows import duration, misses, over, share
+from ops.alerting.windows import Lasting, duration, misses, over, share
 from ops.spec.model import Spec
 
 OBJECTIVE = "latency"
@@ -118,8 +118,8 @@ def _cases(spec: Spec, labels: dict[str, str]) -> tuple[Case, ...]:
     rules = spec.alerting.objectives
     outage = rules.outage
     window = outage.window_seconds
-    floor, keep = outage.bad_events_min, rules.keep_firing_seconds
-    made = cases(Bound(OBJECTIVE, outage.bad_percent, window, window, floor, 0, keep, labels))
+    lasting = Lasting(rules.keep_firing_seconds, release_percent=None)
+    made = cases(Bound(OBJECTIVE, outage.bad_percent, window, window, outage.bad_events_min, 0, lasting, labels))
     up = tuple(Series(_up(instance), f"1x{2000}") for instance in INSTANCES)
     return tuple(replace(case, inputs=(*case.inputs, *up)) for case in made) if not labels else made
 

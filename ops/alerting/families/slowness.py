@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ops.alerting.families.objective_cases import cases, of_windows
 from ops.alerting.families.objective_steps import ANSWERED, FAILURES, MITIGATION, REPLICAS, ROLLOUT, WAITING
 from ops.alerting.model import Alert, Panel, Runbook, Severity, Step
-from ops.alerting.windows import duration, kept_firing, over_both
+from ops.alerting.windows import duration, ending, exceeding, lasts
 from ops.spec.alerting import Share
 from ops.spec.model import Spec
 
@@ -59,18 +59,18 @@ def missed_targets(spec: Spec, row: Share, *, goodput: bool) -> tuple[Alert, ...
 
 def _missed(spec: Spec, row: Share, target: Target) -> Alert:
     severity = Severity(row.severity)
-    keep = kept_firing(row.long_seconds, spec.alerting.objectives.keep_firing_seconds)
+    name, lasting = target.name + SUFFIXES[severity], lasts(spec.alerting.objectives, row)
     labels = {"tier": "production", "task_class": "query"}
     over_long, over_short = duration(row.long_seconds), duration(row.short_seconds)
     return Alert(
-        name=target.name + SUFFIXES[severity],
+        name=name,
         severity=severity,
         category=CATEGORIES[severity],
-        expression=over_both(target.objective, row.bad_percent, row, BY),
-        keep_firing_seconds=keep,
+        expression=exceeding(name, target.objective, row.bad_percent, row, BY, lasting),
+        keep_firing_seconds=lasting.keep_firing_seconds,
         summary=f"{{{{ $labels.tier }}}}, {{{{ $labels.task_class }}}}: {row.bad_percent:g} % of {target.miss}",
         description=f"More than {row.bad_percent:g} % over {over_long} and over {over_short},"
-        f" {row.bad_events_min} and {row.short_bad_events_min} or more.",
+        f" {row.bad_events_min} and {row.short_bad_events_min} or more.{ending(row.bad_percent, row, lasting)}",
         panel=Panel("overview", target.objective),
         runbook=Runbook(
             meaning=f"More than {row.bad_percent:g} % of a task class's {target.miss}. The target itself is missed when"
@@ -104,5 +104,5 @@ def _missed(spec: Spec, row: Share, target: Target) -> Alert:
                 ),
             ),
         ),
-        cases=cases(of_windows(target.objective, row.bad_percent, row, keep, labels)),
+        cases=cases(of_windows(target.objective, row.bad_percent, row, lasting, labels)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ops.spec.alerting import DIRECT_SECONDS_MAX
 from ops.spec.contradictions.common import unique
 from ops.spec.draft import Draft
 from ops.spec.faults import Finding, Path, figure, path_text
@@ -30,8 +31,10 @@ def objective_contradictions(draft: Draft) -> Iterator[Finding]:
         yield from _kept(draft, (*OUTAGE, key))
     for i in draft.indices(*OBJECTIVES, "burn"):
         yield from _factor(draft, (*OBJECTIVES, "burn", i, "factor"))
+        yield from _released(draft, (*OBJECTIVES, "burn", i), "factor", 1)
     for i in draft.indices(*OBJECTIVES, "share"):
         yield from _within_target(draft, (*OBJECTIVES, "share", i, "bad_percent"))
+        yield from _released(draft, (*OBJECTIVES, "share", i), "bad_percent", P95_BUDGET_PERCENT)
     for name, key in (("burn", "speed"), ("share", "severity"), ("goodput", "severity")):
         paths = [(*OBJECTIVES, name, i, key) for i in draft.indices(*OBJECTIVES, name)]
         yield from unique([(path, text) for path in paths if (text := draft.text(*path)) is not None], f"the {key}")
@@ -74,6 +77,21 @@ def _within_target(draft: Draft, path: Path) -> Iterator[Finding]:
     if percent is not None and percent <= P95_BUDGET_PERCENT:
         why = "alert while the target still holds"
         yield Finding(path, why, figure(percent), f"more than {P95_BUDGET_PERCENT}, which a p95 target lets pass")
+
+
+def _released(draft: Draft, row: Path, key: str, allowed: float) -> Iterator[Finding]:
+    """``allowed`` is in the unit of ``key``, the row's bound."""
+    path = (*row, "release_percent")
+    bound, part, window = (draft.number(*one) for one in ((*row, key), path, (*row, "long_seconds")))
+    if part is None:
+        return
+    if window is not None and window > DIRECT_SECONDS_MAX:
+        why = "a rule over hours is not evaluated often enough to know whether it fires"
+        expected = f"none for a long_seconds of more than {DIRECT_SECONDS_MAX}"
+        yield Finding(path, why, figure(part), expected)
+    elif bound is not None and bound * part / 100 <= allowed:
+        why = "the alert would go on while the target holds"
+        yield Finding(path, why, figure(part), f"more than {100 * allowed / bound:.4g}, for the row's {key}")
 
 
 def _floor(draft: Draft, row: Path, key: str) -> Iterator[Finding]:
