@@ -18,8 +18,9 @@ from benchmarks.runbooks.pager import Told
 from benchmarks.runbooks.shell import CommandStuck, Ran, run, set_variables
 from benchmarks.runbooks.world import POLL_SECONDS, World, WorldBroken
 from ops.adapters.controller_client import ControllerError
-from ops.adapters.firing_alerts import FIRING, AlertsUnknown, firing
+from ops.adapters.firing_alerts import FIRING, firing
 from ops.adapters.hanging import HangingError
+from ops.adapters.monitoring_http import MonitoringError
 from ops.adapters.simulated_faults import FaultsError
 from ops.adapters.supervisord import SupervisorError
 
@@ -29,7 +30,7 @@ PAGE_SECONDS_MAX = 180.0
 """An alert that joins a group that was told of lately waits for the group's interval: of warnings 120 s, shortened."""
 RESOLVE_SECONDS_MAX = 180.0
 STUCK = (
-    *(CommandStuck, AlertsUnknown, WorldBroken, ControllerError, SupervisorError, FaultsError, HangingError),
+    *(CommandStuck, MonitoringError, WorldBroken, ControllerError, SupervisorError, FaultsError, HangingError),
     *(aiohttp.ClientError, TimeoutError),
 )
 """What keeps one incident from going on; the others are tried all the same."""
@@ -101,7 +102,7 @@ async def _proven(world: World, proof: Proof, page: Page) -> None:
     began = time.monotonic()
     await incident.inject(world)
     if not await _until(lambda: _fires(world, incident), FIRE_SECONDS_MAX):
-        others = sorted({alert.name for alert in await firing(world.session, world.prometheus_url)})
+        others = sorted({alert.name for alert in await firing(world.prometheus_url)})
         proof.faults.append(f"it does not fire within {FIRE_SECONDS_MAX:g} s of the fault (what fires: {others})")
         return
     proof.fired_seconds = time.monotonic() - began
@@ -204,12 +205,12 @@ async def _inhibited_by(world: World, incident: Incident) -> str:
 
 async def _calm(world: World, incident: Incident) -> bool:
     """Neither it nor an outage fires: what an earlier incident has left is over."""
-    found = {alert.name for alert in await firing(world.session, world.prometheus_url)}
+    found = {alert.name for alert in await firing(world.prometheus_url)}
     return not found & {incident.alert, *OUTAGES}
 
 
 async def _fires(world: World, incident: Incident) -> bool:
-    found = await firing(world.session, world.prometheus_url)
+    found = await firing(world.prometheus_url)
     return any(incident.wanted.items() <= alert.labels.items() for alert in found)
 
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 
+from ops.adapters.monitoring_http import Server
 from ops.alerting.commands import FOLLOWING
 from serving.contract import METRIC_ROUTE_WEIGHT
 
-TIMEOUT_SECONDS = 5.0
 FIRING = "firing"
-T = TypeVar("T")
-
-
-class AlertsUnknown(Exception):
-    """Prometheus cannot be asked: nothing is known of its alerts. Worth another try once it answers."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +68,36 @@ class _AlertmanagersAnswer(msgspec.Struct, frozen=True):
     data: _Alertmanagers
 
 
-async def firing(session: aiohttp.ClientSession, prometheus_url: str) -> tuple[FiringAlert, ...]:
-    """Those that fire now, the longest first; pending ones do not. Raises AlertsUnknown."""
-    answer = await _asked(session, prometheus_url, "/api/v1/alerts", _AlertsAnswer)
+async def firing(prometheus_url: str) -> tuple[FiringAlert, ...]:
+    """Those that fire now, the longest first; pending ones do not. Raises MonitoringError."""
+    answer = await _prometheus(prometheus_url).ask("/api/v1/alerts", _AlertsAnswer)
     found = [one for one in answer.data.alerts if one.state == FIRING]
     found.sort(key=lambda one: one.activeAt)
     return tuple(FiringAlert(one.labels, one.annotations, one.activeAt) for one in found)
 
 
-async def alertmanager_url(session: aiohttp.ClientSession, prometheus_url: str) -> str | None:
-    """The base URL of the first Alertmanager that Prometheus tells; None if it tells nobody. Raises AlertsUnknown."""
-    answer = await _asked(session, prometheus_url, "/api/v1/alertmanagers", _AlertmanagersAnswer)
+async def alertmanager_url(prometheus_url: str) -> str | None:
+    """The base URL of the first Alertmanager that Prometheus tells; None if it tells nobody. Raises MonitoringError."""
+    answer = await _prometheus(prometheus_url).ask("/api/v1/alertmanagers", _AlertmanagersAnswer)
     addresses = answer.data.activeAlertmanagers
     return addresses[0].url.partition("/api/")[0] if addresses else None
 
 
-async def followed(session: aiohttp.ClientSession, prometheus_url: str, labels: Mapping[str, str]) -> dict[str, str]:
+async def followed(prometheus_url: str, labels: Mapping[str, str]) -> dict[str, str]:
     """An alert's labels, and what Prometheus knows by them: the labels of its target (an engine's replica and tier),
-    and the release to which most of its tier's requests go. Raises AlertsUnknown."""
+    and the release to which most of its tier's requests go. Raises MonitoringError."""
     found = dict(labels)
     if "instance" in found:
-        target = await _first(session, prometheus_url, f"up{{instance={_quoted(found['instance'])}}}")
+        target = await _first(prometheus_url, f"up{{instance={_quoted(found['instance'])}}}")
         found = {**{key: value for key, value in target.items() if key in FOLLOWING["instance"]}, **found}
     if "tier" in found:
         weights = f"sum by (release) ({METRIC_ROUTE_WEIGHT}{{tier={_quoted(found['tier'])}}})"
-        found = {**await _first(session, prometheus_url, f"topk(1, {weights} > 0)"), **found}
+        found = {**await _first(prometheus_url, f"topk(1, {weights} > 0)"), **found}
     return found
+
+
+def _prometheus(url: str) -> Server:
+    return Server("Prometheus", url.rstrip("/"))
 
 
 def _quoted(value: str) -> str:
@@ -107,24 +105,8 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-async def _first(session: aiohttp.ClientSession, prometheus_url: str, query: str) -> dict[str, str]:
+async def _first(prometheus_url: str, query: str) -> dict[str, str]:
     """The labels of the first series of the answer, or none."""
-    answer = await _asked(session, prometheus_url, "/api/v1/query", _VectorAnswer, query=query)
+    path = f"/api/v1/query?{urlencode({'query': query})}"
+    answer = await _prometheus(prometheus_url).ask(path, _VectorAnswer)
     return answer.data.result[0].metric if answer.data.result else {}
-
-
-async def _asked(
-    session: aiohttp.ClientSession, prometheus_url: str, path: str, answer: type[T], **parameters: str
-) -> T:
-    url = prometheus_url.rstrip("/") + path
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    try:
-        async with session.get(url, params=parameters, timeout=timeout) as response:
-            body = await response.read()
-            if response.status != 200:
-                raise AlertsUnknown(f"{prometheus_url} answers {path} with {response.status}")
-        return msgspec.json.decode(body, type=answer)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as e:
-        if isinstance(e, msgspec.MsgspecError):
-            raise AlertsUnknown(f"what {prometheus_url} answers to {path} is not what Prometheus answers") from e
-        raise AlertsUnknown(f"{prometheus_url} does not answer: {type(e).__name__}") from e

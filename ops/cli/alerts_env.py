@@ -59,16 +59,14 @@ def _values(name: str, label: Sequence[str], prometheus: str | None, run_dir: Pa
 
 async def _asked(url: str, name: str, wanted: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
     """The labels of the alert that is meant, with what follows from them, and the Alertmanager's URL."""
-    import aiohttp
+    from ops.adapters.firing_alerts import alertmanager_url, firing, followed
+    from ops.adapters.monitoring_http import MonitoringError
 
-    from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url, firing, followed
-
-    async with aiohttp.ClientSession() as session:
-        try:
-            alert = _chosen(name, await firing(session, url), wanted)
-            return await followed(session, url, alert.labels), await alertmanager_url(session, url)
-        except AlertsUnknown as e:
-            raise CommandError(f"{e}; name one with --prometheus URL", _UNKNOWN) from e
+    try:
+        alert = _chosen(name, await firing(url), wanted)
+        return await followed(url, alert.labels), await alertmanager_url(url)
+    except MonitoringError as e:
+        raise CommandError(f"{e}; name one with --prometheus URL", _UNKNOWN) from e
 
 
 def _chosen(name: str, found: Sequence[FiringAlert], wanted: Mapping[str, str]) -> FiringAlert:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ops.adapters.alert_standing import standing
 from ops.adapters.alertmanager_api import AlertmanagerApi
-from ops.adapters.firing_alerts import AlertsUnknown, firing
+from ops.adapters.firing_alerts import firing
 from ops.adapters.monitoring_http import MonitoringError
 from ops.alerting.standing import Standing, verdict
 from ops.cli.alerts_options import Json
@@ -31,7 +31,7 @@ def status(
     told_by = alertmanager_of(alertmanager, asked, run_dir)
     try:
         found = asyncio.run(_standing(asked, told_by))
-    except (AlertsUnknown, MonitoringError) as e:
+    except MonitoringError as e:
         raise CommandError(f"{e}: what fires is not known", EXIT_CODES[Outcome.INVALID]) from e
     answer = verdict(found)
     if json:
@@ -42,11 +42,7 @@ def status(
 
 
 async def _standing(prometheus: str, alertmanager: str) -> list[Standing]:
-    import aiohttp
-
-    async with aiohttp.ClientSession() as session:
-        fires = await firing(session, prometheus)
-    return standing(fires, await AlertmanagerApi(alertmanager).alerts())
+    return standing(await firing(prometheus), await AlertmanagerApi(alertmanager).alerts())
 
 
 def _show(found: Iterable[Standing], answer: Verdict) -> None:

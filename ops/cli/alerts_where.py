@@ -35,21 +35,15 @@ def prometheus_of(url: str | None, run_dir: Path) -> str:
 
 def alertmanager_of(url: str | None, prometheus: str | None, run_dir: Path) -> str:
     """The one named, or the first that Prometheus tells. Raises CommandError if there is none."""
-    import aiohttp
-
-    from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url
+    from ops.adapters.firing_alerts import alertmanager_url
+    from ops.adapters.monitoring_http import MonitoringError
 
     if url is not None:
         return url.rstrip("/")
     asked = prometheus_of(prometheus, run_dir)
-
-    async def told() -> str | None:
-        async with aiohttp.ClientSession() as session:
-            return await alertmanager_url(session, asked)
-
     try:
-        found = asyncio.run(told())
-    except AlertsUnknown as e:
+        found = asyncio.run(alertmanager_url(asked))
+    except MonitoringError as e:
         raise CommandError(f"{e}; name an Alertmanager with --alertmanager URL", _UNKNOWN) from e
     if found is None:
         raise CommandError(f"{asked} tells no Alertmanager: name one with --alertmanager URL", _UNKNOWN)

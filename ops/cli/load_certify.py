@@ -128,7 +128,7 @@ async def _certify(state: StackState, chosen: Sequence[Breach], how: _How) -> Ve
             plan, rate = await asyncio.to_thread(mixed, spec, state.gateway_url, how.scale, how.seed)
         except CannotRun as e:
             raise CommandError(str(e)) from e
-        watch = Watch(session, state.prometheus_url or "", state.alertmanager_url or "")
+        watch = Watch(state.prometheus_url or "", state.alertmanager_url or "")
         interrupted = Interrupted()
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         for number in _ENDS:

@@ -234,7 +234,7 @@ def test_a_trial_that_was_broken_off_is_inconclusive_whenever_it_was(until):
 
 def watch(*severities: str, told: str = "told nobody") -> Watch:
     """Of a monitoring with the Watchdog and an alert of each of these severities."""
-    found = Watch(None, "http://127.0.0.1:1", "http://127.0.0.1:2")  # type: ignore[arg-type]
+    found = Watch("http://127.0.0.1:1", "http://127.0.0.1:2")
     named = [("Watchdog", "info"), *((f"An{severity}", severity) for severity in severities)]
     found.standing = tuple(
         Standing({"alertname": name, "severity": severity}, "2026-11-30T07:00:00Z", told, "", "", "")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import aiohttp
-
 from ops.adapters.alert_standing import standing
 from ops.adapters.alertmanager_api import AlertmanagerApi, HeldAlert
-from ops.adapters.firing_alerts import AlertsUnknown, alertmanager_url, firing
+from ops.adapters.firing_alerts import alertmanager_url, firing
 from ops.adapters.monitoring_http import MonitoringError
 from ops.adapters.prometheus_rules import RuleServer
 from ops.alerting.loading import rules_not_loaded
@@ -25,10 +23,8 @@ NOT_QUIET = "not_quiet"
 
 
 class Watch:
-    """``session`` stays the caller's."""
-
-    def __init__(self, session: aiohttp.ClientSession, prometheus_url: str, alertmanager_url: str) -> None:
-        self._session, self._prometheus = session, prometheus_url
+    def __init__(self, prometheus_url: str, alertmanager_url: str) -> None:
+        self._prometheus = prometheus_url
         self._alertmanager = AlertmanagerApi(alertmanager_url)
         self._alertmanager_url = alertmanager_url.rstrip("/")
         self.standing: tuple[Standing, ...] = ()
@@ -38,8 +34,8 @@ class Watch:
         """Never raises for what the two do: a look that saw nothing says so."""
         try:
             held = await self._alertmanager.alerts()  # first: what it holds Prometheus then has firing for sure
-            fires = await firing(self._session, self._prometheus)
-        except (AlertsUnknown, MonitoringError) as e:
+            fires = await firing(self._prometheus)
+        except MonitoringError as e:
             return Look(at, requests, blind=str(e))
         self.standing = tuple(standing(fires, held))
         return Look(at, requests, frozenset(one.name for one in fires), tuple(_held(held)))
@@ -48,8 +44,8 @@ class Watch:
         """Why nothing can be proven with these two. ``files``: the rules that should be loaded, by name of file."""
         try:
             lacking = rules_not_loaded(files, await RuleServer(self._prometheus).rules())
-            tells = await alertmanager_url(self._session, self._prometheus)
-        except (AlertsUnknown, MonitoringError) as e:
+            tells = await alertmanager_url(self._prometheus)
+        except MonitoringError as e:
             return (cause("monitoring_blind", str(e)),)
         found = []
         if lacking:
