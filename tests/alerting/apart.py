@@ -17,6 +17,8 @@ import yaml
 WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 OF_ALERTS = {"ALERTS", "ALERTS_FOR_STATE"}
 """Series that every alert writes: what reads them reads all rules."""
+OF_ONE_ALERT = re.compile(r'ALERTS{alertname="(\w+)"}')
+"""Of one of them alone, by its name."""
 
 
 def taken_apart(file: Path, folder: Path) -> Iterator[Path]:
@@ -25,7 +27,7 @@ def taken_apart(file: Path, folder: Path) -> Iterator[Path]:
     groups = [group for name in whole["rule_files"] for group in _read(file.parent / name)["groups"]]
     reads: dict[str, set[str]] = {}
     for rule in (rule for group in groups for rule in group["rules"]):
-        reads.setdefault(_name(rule), set()).update(WORD.findall(rule["expr"]))
+        reads.setdefault(_name(rule), set()).update(WORD.findall(OF_ONE_ALERT.sub(r"\1", rule["expr"])))
     apart: dict[frozenset[str], list[Any]] = {}
     for test in whole["tests"]:
         apart.setdefault(_needed(test, reads), []).append(test)

@@ -79,7 +79,10 @@ groups:
 - name: recordings
   rules: [{record: "a:sum", expr: sum(a)}, {record: "b:sum", expr: sum(b)}]
 - name: alerts
-  rules: [{alert: A, expr: "a:sum > 1"}, {alert: B, expr: "b:sum > 1"}, {alert: Any, expr: "count(ALERTS) > 1"}]
+  rules:
+  - {alert: A, expr: "a:sum > 1"}
+  - {alert: B, expr: 'b:sum > 1 or b:sum > 0 and on () ALERTS{alertname="B"}'}
+  - {alert: Any, expr: "count(ALERTS) > 1"}
 """
 FIRES = """
 - name: {alert}
