@@ -106,6 +106,11 @@ def frozen(fake: FakePrometheus, world: World) -> None:
     fake.series = lambda: kept
 
 
+def crowded(fake: FakePrometheus, world: World) -> None:
+    body = body_of([{"metric": {"__name__": "x"}, "values": []}] * 50_001)
+    fake.answer = lambda: (200, JSON, body)
+
+
 def hung_up(fake: FakePrometheus, world: World) -> None:
     fake.hang_up = True
 
@@ -145,10 +150,7 @@ FAULTS: dict[str, tuple[Callable[[FakePrometheus, World], None], str]] = {
         "scrapes it more than once",
     ),
     "another-namespace": (keeping(of_others), "not yet scraped the process that runs now"),
-    "too-many": (
-        keeping(lambda world: [{"metric": {"__name__": "x"}, "values": []}] * 50_001),
-        "50,000 are the limit",
-    ),
+    "too-many": (crowded, "50,000 are the limit"),
 }
 
 

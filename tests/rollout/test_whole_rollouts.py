@@ -356,6 +356,6 @@ def test_no_answer_in_time_does_what_the_spec_says(world: Build, plan: RolloutPl
 
 def test_without_traffic_nothing_advances(world: Build) -> None:
     idle = begun(world, requests_per_second=1e-6)
-    idle.run(seconds=3600, ticks_max=4000)
+    idle.run(seconds=2 * idle.plan.pace.step_seconds_max)
     assert idle.state is State.PAUSED
     assert max(weights(idle)) == (500, 500)
