@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,9 +71,8 @@ class Stage:
     """For the samples."""
 
 
-async def _recorded(client: ControllerClient, names: Sequence[str]) -> None:
-    """Waits for the releases' reference transcripts: an engine that starts meanwhile would take time from those judged.
-    Raises StoryError."""
+async def _recorded(client: ControllerClient, *names: str) -> None:
+    """Waits for the releases' reference transcripts. Raises StoryError."""
     deadline = time.monotonic() + _RECORDING_SECONDS_MAX
     waiting = set(names)
     while waiting:
@@ -92,10 +91,13 @@ async def tell(client: ControllerClient, stage: Stage, cast: Cast, pacing: Pacin
     """Raises StoryError, ControllerError, LoadError."""
     for request in (cast.stable, cast.good, cast.bad):
         await client.add_release(request)
-    await _recorded(client, [request.name for request in (cast.stable, cast.good, cast.bad)])
+    await _recorded(client, cast.stable.name)
     first = await _follow(client, cast.stable.name, stage.tier, pacing, None, "First release", show)
     if first.rollout.state is not State.PROMOTED:
         raise StoryError(f"the first release did not become stable: {first.rollout.reason}")
+    # Recorded while the first one started, and to the end before any load: an engine that starts meanwhile would take
+    # time from those judged.
+    await _recorded(client, cast.good.name, cast.bad.name)
     tier, samples = stage.tier, stage.folder / "samples.jsonl"
     seconds = pacing.history_seconds + 3 * pacing.rollout_seconds_max
     async with Load(stage.gateway_url, stage.model, pacing.rate, seconds, samples, pacing.output_tokens) as load:

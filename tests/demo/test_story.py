@@ -57,7 +57,12 @@ def test_on_simulated_engines_the_good_release_is_promoted_and_the_slow_one_come
 @pytest.mark.vllm
 @pytest.mark.alone
 def test_on_real_vllm_the_good_weights_are_promoted_and_the_damaged_ones_come_back(tmp_path):
-    found = _tell(tmp_path, 1500, "--engine", "vllm")
+    # Canary and baseline get five times the requests at once, so the judge waits a fifth as long for its evidence.
+    reference = (ROOT / "gratefulgpt.yaml").read_text()
+    spec = tmp_path / "wide-steps.yaml"
+    spec.write_text(reference.replace("steps_percent: [5, 50, 100]", "steps_percent: [25, 100]"))
+    assert spec.read_text() != reference
+    found = _tell(tmp_path, 1500, "--engine", "vllm", "--spec", str(spec))
     _check(found, tmp_path)
     # The probe reads the damaged weights before anybody is served by them.
     assert "held-out" in found["bad"]["reason"]
