@@ -190,6 +190,7 @@ def _monitoring() -> Iterator[Metric]:
     gauge, counter = Kind.GAUGE, Kind.COUNTER
     of_alerts = frozenset({"alertname", "alertstate", "severity", "tier", "task_class"})
     yield Metric("ALERTS", gauge, Source.PROMETHEUS, of_alerts)
+    yield Metric("ALERTS_FOR_STATE", gauge, Source.PROMETHEUS, of_alerts - {"alertstate"})
     yield from _of(Source.PROMETHEUS, gauge, "", ("prometheus_config_last_reload_successful",))
     yield from _of(Source.PROMETHEUS, counter, "rule_group", ("prometheus_rule_evaluation_failures",))
     yield from _of(Source.PROMETHEUS, gauge, "rule_group", ("prometheus_rule_group_last_duration_seconds",))

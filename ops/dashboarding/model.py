@@ -34,7 +34,8 @@ class Unit(StrEnum):
     BYTES = "bytes"
     BYTES_PER_SECOND = "Bps"
     REQUESTS_PER_SECOND = "reqps"
-    PER_SECOND = "cps"
+    PER_SECOND = "suffix:/s"
+    TOKENS_PER_SECOND = "si:tok/s"
     CELSIUS = "celsius"
     WATTS = "watt"
     PERCENT = "percent"
@@ -43,6 +44,17 @@ class Unit(StrEnum):
 
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
+BLUE, ORANGE, PURPLE = "blue", "orange", "purple"
+GREY = "#45474d"
+"""Of what is of no interest: no brighter than a panel's frame."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """From this value on, a number has this colour."""
+
+    value: float
+    colour: str
 
 
 @dataclass(frozen=True)
@@ -52,14 +64,10 @@ class Query:
     legend: str = ""
     """``{{tier}}`` stands for the label's value; in a table it is the column's title."""
     instant: bool = False
-
-
-@dataclass(frozen=True)
-class Bound:
-    """From this value on, a number has this colour."""
-
-    value: float
-    colour: str
+    unit: Unit | None = None
+    """Of this column of a table, where it is not the panel's."""
+    bounds: tuple[Bound, ...] = ()
+    """Of this column of a table: from them on its numbers are coloured."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,16 @@ class Panel:
     """The colour below the first bound."""
     bounds: tuple[Bound, ...] = ()
     """Rising. Without any, colours only tell series apart."""
+    near: bool = True
+    """Whether the axis always reaches the first bound: then it is seen how far from it one is."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """By a regular expression of whole names of series: those whose colour says something."""
+    dashes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The same for lines that are not drawn through: pixels drawn and left out."""
+    ranked: bool = False
+    """Whether the legend is a table with the last values, the largest first: for more series than a line holds."""
+    none: str = ""
+    """What stands where there are no data, if that is how it should be."""
     width: int = 8
     """Of 24 columns."""
     height: int = 8
@@ -87,6 +105,12 @@ class Panel:
     """Values that are shown as a word, and its colour."""
     cell_links: Mapping[str, str] = field(default_factory=dict)
     """Of a table: where a click on a label's cell leads; ``${__value.raw}`` stands for its value."""
+    cell_colours: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of a table: by label the colours of its values' cells."""
+    cell_widths: Mapping[str, int] = field(default_factory=dict)
+    """Of a table: by column, in pixels. Others share what is left, and Grafana gives each at least 150."""
+    sort_by: str = ""
+    """Of a table: the column by which it is sorted, rising; with a minus before it, falling."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +127,8 @@ class Variable:
     title: str
     values: str
     """What Grafana asks Prometheus for: ``label_values(METRIC, LABEL)``."""
-    every: str = ".+"
-    """The pattern that stands for all of them."""
+    every: str | None = ".+"
+    """The pattern that stands for all of them; None: their names, joined."""
 
 
 @dataclass(frozen=True)

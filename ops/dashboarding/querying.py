@@ -21,8 +21,15 @@ def rate(series: str, *matchers: str, by: str = "") -> str:
     return total(f"rate({select(series, *matchers)}[{RATE}])", by)
 
 
-def share(part: str, whole: str) -> str:
-    return f"{part} / {whole}"
+def counted(series: str, *matchers: str, by: str) -> str:
+    """How many in the time shown: whole ones, which Prometheus makes 1.01 of at the edges of a range."""
+    return f"round({total(f'increase({select(series, *matchers)}[$__range])', by)})"
+
+
+def share(part: str, whole: str, matching: str = "") -> str:
+    """Where there is nothing to have a share of, there is none: no line and no entry in a legend, instead of NaN.
+    ``matching`` says how series find each other: ``on (...) group_left ()``."""
+    return f"{part} / {matching}{' ' if matching else ''}({whole} > 0)"
 
 
 def mean(histogram: str, *matchers: str, by: str = "") -> str:

@@ -102,7 +102,8 @@ def _variables(board: Dashboard) -> Iterator[build.DatasourceVariable | build.Qu
     yield build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     series = "|".join(MARKERS[source] for source in board.sources)
     jobs = f'{{__name__=~"{series}"}}'
-    yield _choice(Variable("job", "Job", f"label_values({jobs}, job)"))
+    # All are those of the sources, no others: everything that is scraped has ``up`` and ``process_...``.
+    yield _choice(Variable("job", "Job", f"label_values({jobs}, job)", every=None))
     instances = f'{{__name__=~"{series}",{JOB}}}'
     yield _choice(Variable("instance", "Instance", f"label_values({instances}, instance)"))
     yield from map(_choice, board.variables)
@@ -113,16 +114,19 @@ def _choice(variable: Variable) -> build.QueryVariable:
     made.query(variable.values)
     made.refresh(of_dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
     made.sort(of_dashboard.VariableSort.ALPHABETICAL_ASC)
-    made.multi(True).include_all(True).all_value(variable.every)
+    made.multi(True).include_all(True)
+    if variable.every is not None:
+        made.all_value(variable.every)
     return made.current(of_dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
 
 
 def _annotations() -> Iterator[build.AnnotationQuery]:
-    """When a rollout started and how it ended: from the controller's series."""
-    started = _annotation("Rollouts started", f"max by (tier) ({metric_names.STARTED}{{{JOB}}} > 0) * 1000")
+    """When a rollout started and how it ended: from the controller's series, whatever job has been chosen: on most
+    dashboards the controller's is none that can be."""
+    started = _annotation("Rollouts started", f"max by (tier) ({metric_names.STARTED} > 0) * 1000")
     started.use_value_for_time(True).icon_color("blue")
     yield started.title_format("Rollout started").text_format("{{tier}}").tag_keys("tier")
-    changes = f"changes({metric_names.ENDED}_total{{{JOB}}}[{ANNOTATION_STEP}])"
+    changes = f"changes({metric_names.ENDED}_total[{ANNOTATION_STEP}])"
     ended = _annotation("Rollouts ended", f"sum by (tier, outcome) ({changes}) > 0")
     ended.icon_color("purple")
     yield ended.title_format("Rollout {{outcome}}").text_format("{{tier}}").tag_keys("tier,outcome")

@@ -60,15 +60,18 @@ DCGM_FI_DEV_FB_USED{labels} 70000
 LABELS = '{gpu="{gpu}",UUID="GPU-{gpu}",device="nvidia{gpu}",modelName="NVIDIA A100",Hostname="node-1"}'
 BUDGETS = """
 OF_TIERS{tier="production",objective="availability"} 0.{n}
+OF_TIERS{tier="idle",objective="availability"} NaN
 OF_CLASSES{tier="production",task_class="query",objective="latency"} 0.{n}
 """
+FAILING = 'gateway_responses_total{tier="production",task="chat",status="500"} {n}'
+"""A task of which nothing is answered: it has no series of another status."""
 
 
 def page(n: int) -> str:
     """What is scraped after ``n`` seconds."""
     budgets = BUDGETS.replace("OF_TIERS", OF_TIERS).replace("OF_CLASSES", OF_CLASSES)
     gpus = "".join(DCGM.replace("{labels}", LABELS.replace("{gpu}", str(gpu))) for gpu in range(GPUS))
-    lines = [line for line in (gpus + budgets).replace("{n}", str(10 + n)).splitlines() if line]
+    lines = [line for line in (gpus + budgets + FAILING).replace("{n}", str(10 + n)).splitlines() if line]
     return "\n".join(line for line in lines if not line.startswith("#")) + "\n"
 
 
@@ -149,6 +152,26 @@ def test_panels_of_gpus_and_of_error_budgets_show_data_that_move(spec: Spec, pro
         ]
         time.sleep(0.5)
     assert not missing
+
+
+def test_a_tier_that_nobody_asks_has_no_budget_that_is_no_number(spec: Spec, prometheus: str) -> None:
+    for key in ("error_budget", "burn_down"):
+        (query,) = panels(spec)["overview", key].queries
+        assert waited(prometheus, f"count({query.expression})")[-1] == 1
+
+
+def test_a_task_of_which_nothing_is_answered_stands_at_0(spec: Spec, prometheus: str) -> None:
+    (query,) = panels(spec)["business", "answered"].queries
+    assert set(waited(prometheus, query.expression)) == {0.0}
+
+
+def waited(url: str, expression: str) -> list[float]:
+    """The numbers of the one series, once there is one."""
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while not (found := numbers(url, expression)) and time.monotonic() < end:
+        time.sleep(0.5)
+    (only,) = found
+    return only
 
 
 def test_the_page_has_every_metric_that_we_ask_of_gpus() -> None:

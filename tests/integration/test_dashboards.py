@@ -35,6 +35,8 @@ BUDGET = ":error_budget"
 CROWD = 60
 """Requests at once to one engine: more than its cache and its queue hold."""
 STEADY = {
+    ("overview", "pages"): "an alert is made after minutes, and this is over by then",
+    ("overview", "tickets"): "the same",
     ("gateway", "queued"): "thousands of requests at once would have to wait in one worker",
     ("gateway", "route_state"): "no lease ends while the controller lives",
     ("gateway", "log_lines_dropped"): "the disk keeps up",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
-from ops.dashboarding.model import YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
-from ops.dashboarding.querying import TASK_CLASS, TIER, mean, rate, select, share, total
+from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
+from ops.dashboarding.querying import TASK_CLASS, TIER, counted, mean, rate, share
 from ops.spec.model import Spec
 from serving.contract import BadEvent
 
@@ -31,10 +31,6 @@ def dashboard(spec: Spec) -> Dashboard:
     )
 
 
-def _in_range(series: str, *matchers: str, by: str) -> str:
-    return total(f"increase({select(series, *matchers)}[$__range])", by)
-
-
 def _usage(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "requests_by_task",
@@ -53,6 +49,7 @@ def _usage(spec: Spec) -> Iterator[Panel]:
         (Query(rate("gateway_objective_requests_total", TIER, TASK_CLASS, 'objective="availability"', by="tier"),
                "{{tier}}"),),
         bounds=(Bound(spec.targets.requests_per_second, YELLOW),),
+        near=False,
         stacked=True,
         least=0,
     )  # fmt: skip
@@ -61,18 +58,23 @@ def _usage(spec: Spec) -> Iterator[Panel]:
         "Requests in the time shown",
         "By task, the most used first.",
         Unit.NUMBER,
-        (Query(f"sort_desc({_in_range('gateway_responses_total', TIER, by='task')})", "{{task}}", instant=True),),
+        (Query(f"sort_desc({counted('gateway_responses_total', TIER, by='task')})", "{{task}}", instant=True),),
         shape=Shape.BARS,
         least=0,
     )
-    responses = "gateway_responses_total"
-    good = share(rate(responses, TIER, 'status=~"2.."', by="task"), rate(responses, TIER, by="task"))
+    asked, answered = (rate("gateway_responses_total", TIER, *of, by="task") for of in ((), ('status=~"2.."',)))
+    # A task of which nothing is answered has no series of the status 200.
+    good = share(f"({answered} or 0 * {asked})", asked)
+    promised = Bound(spec.targets.availability_percent / 100, GREEN)
     yield Panel(
         "answered",
         "Answered",
         "Share of a task's requests that were answered with what they asked for; what clients did wrong is not.",
         Unit.RATIO,
         (Query(good, "{{task}}"),),
+        base=RED,
+        bounds=(promised,),
+        ranked=True,
         most=1,
         width=24,
     )
@@ -83,7 +85,7 @@ def _tokens() -> Iterator[Panel]:
         "tokens_by_tier",
         "Tokens by tier",
         "Tokens per second, prompts and answers: what a tier costs.",
-        Unit.PER_SECOND,
+        Unit.TOKENS_PER_SECOND,
         (Query(rate("gateway_tokens_total", TIER, by="tier, direction"), "{{tier}} {{direction}}"),),
         stacked=True,
         least=0,
@@ -91,15 +93,9 @@ def _tokens() -> Iterator[Panel]:
     yield Panel(
         "tokens_in_range",
         "Tokens in the time shown",
-        "By task and direction, the most first.",
+        "Prompts and answers together, by task, the most first.",
         Unit.NUMBER,
-        (
-            Query(
-                f"sort_desc({_in_range('gateway_tokens_total', TIER, by='task, direction')})",
-                "{{task}} {{direction}}",
-                instant=True,
-            ),
-        ),
+        (Query(f"sort_desc({counted('gateway_tokens_total', TIER, by='task')})", "{{task}}", instant=True),),
         shape=Shape.BARS,
         least=0,
     )
@@ -127,7 +123,8 @@ def _quality() -> Iterator[Panel]:
         "Answers that were no good",
         "Share of requests whose answer was empty, ended in a loop, was declined, invalid or cut at its limit.",
         Unit.RATIO,
-        (Query(f"{events} / on (task_class) group_left () {asked}", "{{task_class}} {{event}}"),),
+        (Query(share(events, asked, "on (task_class) group_left ()"), "{{task_class}} {{event}}"),),
+        ranked=True,
         least=0,
         width=12,
     )

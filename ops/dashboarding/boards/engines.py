@@ -8,9 +8,13 @@ from ops.alerting.catalogue import Source
 from ops.dashboarding.boards.bounds import bounds, ratios
 from ops.dashboarding.boards.choices import MODELS
 from ops.dashboarding.boards.process import process_panels
-from ops.dashboarding.model import Dashboard, Panel, Query, Row, Shape, Unit
-from ops.dashboarding.querying import MODEL, buckets, quantile, rate, select, share, total
+from ops.dashboarding.model import BLUE, GREEN, ORANGE, PURPLE, RED, YELLOW, Dashboard, Panel, Query, Row, Shape, Unit
+from ops.dashboarding.querying import MODEL, buckets, mean, quantile, rate, select, share, total
 from ops.spec.model import Spec
+
+LENGTHS = r'''le=~"[125]0{0,2}(\\.0)?|[12]000(\\.0)?|\\+Inf"'''
+"""Bounds that every engine has: vLLM's go to the longest context of a model, and where one engine has more of them than
+another, what the other counted above its last would stand in the wrong bucket. Longer ones are above the last."""
 
 
 def dashboard(spec: Spec) -> Dashboard:
@@ -26,7 +30,7 @@ def dashboard(spec: Spec) -> Dashboard:
             Row("Tokens", tuple(_tokens())),
             Row("Latency", tuple(_latency())),
             Row("Requests", tuple(_requests())),
-            Row("Processes", tuple(process_panels(spec))),
+            Row("Processes", tuple(process_panels(spec, 8))),
         ),
     )
 
@@ -73,7 +77,7 @@ def _load(spec: Spec) -> Iterator[Panel]:
 
 
 def _by_engine(selector: str) -> Query:
-    return Query(total(selector, "instance, model_name"), "{{model_name}} {{instance}}")
+    return Query(total(selector, "instance"), "{{instance}}")
 
 
 def _cache(spec: Spec) -> Iterator[Panel]:
@@ -84,8 +88,8 @@ def _cache(spec: Spec) -> Iterator[Panel]:
         Unit.RATIO,
         (
             Query(
-                f"max by (instance, model_name) ({select('vllm:kv_cache_usage_perc', MODEL)})",
-                "{{model_name}} {{instance}}",
+                f"max by (instance) ({select('vllm:kv_cache_usage_perc', MODEL)})",
+                "{{instance}}",
             ),
         ),
         bounds=ratios(spec.alerting.thresholds.kv_cache_percent),
@@ -129,7 +133,7 @@ def _tokens() -> Iterator[Panel]:
         "tokens",
         "Tokens",
         "Tokens per second: prompts read, those of them from the cache, and answers written.",
-        Unit.PER_SECOND,
+        Unit.TOKENS_PER_SECOND,
         (
             Query(rate("vllm:prompt_tokens_total", MODEL), "prompt"),
             Query(rate("vllm:prompt_tokens_cached_total", MODEL), "prompt, cached"),
@@ -141,7 +145,7 @@ def _tokens() -> Iterator[Panel]:
         "tokens_by_engine",
         "Tokens written, by engine",
         "An engine that writes far less than the others is ill or gets less than its share.",
-        Unit.PER_SECOND,
+        Unit.TOKENS_PER_SECOND,
         (Query(rate("vllm:generation_tokens_total", MODEL, by="instance"), "{{instance}}"),),
         least=0,
     )
@@ -156,35 +160,49 @@ def _latency() -> Iterator[Panel]:
     ):
         yield _heatmap(f"{key}_heatmap", title, name, Unit.SECONDS, 12)
         yield _quantiles(f"{key}_quantiles", title, name, 12)
-    for key, title, name in (
-        ("queue_time", "Time in the queue", "vllm:request_queue_time_seconds"),
-        ("prefill_time", "Time of prefill", "vllm:request_prefill_time_seconds"),
-        ("decode_time", "Time of decode", "vllm:request_decode_time_seconds"),
-        ("output_token_time", "Time per output token", "vllm:request_time_per_output_token_seconds"),
-    ):
-        yield _quantiles(key, title, name, 6)
+    yield Panel(
+        "phases",
+        "Where the time of a request goes",
+        "Mean seconds of a request in the queue, in prefill and in decode. vLLM's buckets of these begin at 0.3 s, "
+        "above most requests: a percentile would say nothing.",
+        Unit.SECONDS,
+        tuple(
+            Query(mean(f"vllm:request_{phase}_time_seconds", MODEL), phase) for phase in ("queue", "prefill", "decode")
+        ),
+        colours={"queue": ORANGE, "prefill": PURPLE, "decode": BLUE},
+        stacked=True,
+        least=0,
+        width=12,
+    )
+    yield _quantiles("output_token_time", "Time per output token", "vllm:request_time_per_output_token_seconds", 12)
 
 
 def _quantiles(key: str, title: str, name: str, width: int) -> Panel:
     parts = (0.5, 0.95, 0.99)
     return Panel(
         key,
-        f"{title}: p50, p95, p99",
-        f"From vLLM's histogram {name}, over the engines chosen.",
+        f"{title}: mean, p50, p95, p99",
+        f"From vLLM's histogram {name}, over the engines chosen. The mean is exact; percentiles are estimated within "
+        "buckets, so that below the first bound they are no more than a share of it.",
         Unit.SECONDS,
-        tuple(Query(quantile(part, name, MODEL), f"p{part * 100:.0f}") for part in parts),
+        (
+            Query(mean(name, MODEL), "mean"),
+            *(Query(quantile(part, name, MODEL), f"p{part * 100:.0f}") for part in parts),
+        ),
+        colours={"mean": BLUE, "p50": GREEN, "p95": YELLOW, "p99": RED},
+        dashes={"mean": (4, 4)},
         least=0,
         width=width,
     )
 
 
-def _heatmap(key: str, title: str, name: str, unit: Unit, width: int) -> Panel:
+def _heatmap(key: str, title: str, name: str, unit: Unit, width: int, *matchers: str) -> Panel:
     return Panel(
         key,
         title,
         f"From vLLM's histogram {name}: how many fell where.",
         unit,
-        (Query(buckets(name, MODEL), "{{le}}"),),
+        (Query(buckets(name, MODEL, *matchers), "{{le}}"),),
         shape=Shape.HEATMAP,
         width=width,
     )
@@ -197,8 +215,9 @@ def _requests() -> Iterator[Panel]:
         "By the reason for which they ended: stop, length, error, abort, repetition.",
         Unit.REQUESTS_PER_SECOND,
         (Query(rate("vllm:request_success_total", MODEL, by="finished_reason"), "{{finished_reason}}"),),
+        colours={"stop": GREEN, "length": BLUE, "error": RED, "abort": ORANGE, "repetition": PURPLE},
         stacked=True,
         least=0,
     )
-    yield _heatmap("prompt_length", "Length of prompts", "vllm:request_prompt_tokens", Unit.NUMBER, 8)
-    yield _heatmap("answer_length", "Length of answers", "vllm:request_generation_tokens", Unit.NUMBER, 8)
+    yield _heatmap("prompt_length", "Length of prompts", "vllm:request_prompt_tokens", Unit.NUMBER, 8, LENGTHS)
+    yield _heatmap("answer_length", "Length of answers", "vllm:request_generation_tokens", Unit.NUMBER, 8, LENGTHS)

@@ -9,12 +9,30 @@ from ops.dashboarding.boards.bounds import bounds
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
 from ops.dashboarding.boards.process import process_panels
 from ops.dashboarding.boards.stating import route_state
-from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
+from ops.dashboarding.model import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    YELLOW,
+    Bound,
+    Dashboard,
+    Panel,
+    Query,
+    Row,
+    Shape,
+    Unit,
+)
 from ops.dashboarding.querying import TASK_CLASS, TIER, buckets, quantile, rate, select, share, total
 from ops.spec.model import Spec
 
 LATENCY, FIRST_TOKEN = "gateway_request_latency_seconds", "gateway_time_to_first_token_seconds"
 TOKEN_INTERVAL, OUTPUT_TOKENS = "gateway_token_interval_seconds", "gateway_output_tokens"
+
+STATUSES = {"2..": GREEN, "3..": BLUE, "4..": YELLOW, "5..": RED, "0": RED}
+CLASSES = (BLUE, ORANGE, GREEN, PURPLE)
+"""Each class of tasks has the same colour on every panel."""
 
 
 def dashboard(spec: Spec) -> Dashboard:
@@ -27,9 +45,9 @@ def dashboard(spec: Spec) -> Dashboard:
         rows=(
             Row("Answers", tuple(_answers())),
             Row("Load", tuple(_load(spec))),
-            Row("Latency", tuple(_latency())),
+            Row("Latency", tuple(_latency(spec))),
             Row("Routes", tuple(_routes())),
-            Row("Workers", (*_workers(), *process_panels(spec))),
+            Row("Workers", (*_workers(), *process_panels(spec, 5))),
         ),
     )
 
@@ -41,6 +59,7 @@ def _answers() -> Iterator[Panel]:
         "All that clients were answered, refusals at the door included.",
         Unit.REQUESTS_PER_SECOND,
         (Query(rate("gateway_responses_total", TIER, by="status"), "{{status}}"),),
+        colours=STATUSES,
         stacked=True,
         least=0,
     )
@@ -67,13 +86,14 @@ def _answers() -> Iterator[Panel]:
         "Synthetic requests by status. They count towards no target.",
         Unit.REQUESTS_PER_SECOND,
         (Query(rate("gateway_synthetic_requests_total", by="status"), "{{status}}"),),
+        colours=STATUSES,
         least=0,
     )
     yield Panel(
         "tokens",
         "Tokens",
         "Tokens per second by direction, as the engines tell them.",
-        Unit.PER_SECOND,
+        Unit.TOKENS_PER_SECOND,
         (Query(rate("gateway_tokens_total", TIER, by="direction"), "{{direction}}"),),
         least=0,
     )
@@ -99,6 +119,7 @@ def _load(spec: Spec) -> Iterator[Panel]:
         Unit.NUMBER,
         (Query(total(select("gateway_requests_in_flight"), "instance"), "{{instance}}"),),
         bounds=bounds(thresholds.in_flight_percent, limits.in_flight_max / 100),
+        near=False,
         least=0,
         width=12,
     )
@@ -114,7 +135,7 @@ def _load(spec: Spec) -> Iterator[Panel]:
     )
 
 
-def _latency() -> Iterator[Panel]:
+def _latency(spec: Spec) -> Iterator[Panel]:
     for key, title, name, what in (
         ("latency", "Latency", LATENCY, "Seconds until the whole answer"),
         ("first_token", "First token", FIRST_TOKEN, "Seconds until a stream's first content"),
@@ -124,12 +145,15 @@ def _latency() -> Iterator[Panel]:
         yield Panel(
             f"{key}_quantiles",
             f"{title}: p50, p95, p99",
-            f"{what}, by class. Estimated within buckets; exact at their bounds, of which the targets are some.",
+            f"{what}, by class. Dotted p50, dashed p99. Estimated within buckets; exact at their bounds, of which the "
+            "targets are some.",
             Unit.SECONDS,
             tuple(
                 Query(quantile(part, name, TIER, TASK_CLASS, by="task_class"), f"p{part * 100:.0f} {{{{task_class}}}}")
                 for part in (0.5, 0.95, 0.99)
             ),
+            colours={f"p.* {name}": colour for name, colour in zip(spec.task_classes, CLASSES, strict=False)},
+            dashes={"p50 .*": (2, 4), "p99 .*": (10, 10)},
             least=0,
             width=12,
         )
@@ -172,6 +196,7 @@ def _routes() -> Iterator[Panel]:
         ),
         least=0,
         most=1,
+        width=10,
     )
     yield Panel(
         "route_epoch",
@@ -179,6 +204,7 @@ def _routes() -> Iterator[Panel]:
         "The version of the routing table. Workers that differ for long were not reached by the controller.",
         Unit.NUMBER,
         (Query(f"max by (tier, instance) ({select('gateway_route_epoch', TIER)})", "{{tier}} {{instance}}"),),
+        width=6,
     )
     yield route_state(width=8)
 
@@ -193,7 +219,7 @@ def _workers() -> Iterator[Panel]:
         shape=Shape.FIGURE,
         base=RED,
         bounds=(Bound(1, GREEN),),
-        width=6,
+        width=4,
     )
     yield Panel(
         "log_lines_dropped",
@@ -203,5 +229,5 @@ def _workers() -> Iterator[Panel]:
         (Query(rate("gateway_log_lines_dropped_total", by="instance"), "{{instance}}"),),
         bounds=(Bound(1, YELLOW),),
         least=0,
-        width=6,
+        width=5,
     )

@@ -21,6 +21,6 @@ def dashboard(spec: Spec) -> Dashboard:
             Row("GPUs", tuple(machines.gpu_panels(spec))),
             Row("PostgreSQL", tuple(databases.panels(spec))),
             Row("Monitoring", tuple(monitoring.panels())),
-            Row("Processes", tuple(process_panels(spec))),
+            Row("Processes", tuple(process_panels(spec, 8, of_jobs=True))),
         ),
     )

@@ -159,4 +159,8 @@ def gpu_panels(spec: Spec) -> Iterator[Panel]:
          Unit.NUMBER, "DCGM_FI_DEV_XID_ERRORS", ()),
     ):  # fmt: skip
         selected = expression if "{" in expression else select(expression)
-        yield Panel(key, title, what, unit, (Query(selected, "{{Hostname}} {{gpu}}"),), bounds=lines, least=0)
+        yield Panel(
+            key, title, what, unit, (Query(selected, "{{Hostname}} GPU {{gpu}}"),), bounds=lines,
+            least=0,
+            most=100 if unit is Unit.PERCENT else None,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.dashboarding.model import GREEN, RED, Bound, Panel, Query, Shape, Unit
+from ops.dashboarding.model import BLUE, GREEN, ORANGE, RED, Bound, Panel, Query, Shape, Unit
 from ops.dashboarding.querying import rate, select, share, total
 
 
@@ -19,7 +19,7 @@ def panels() -> Iterator[Panel]:
         bounds=(Bound(1, GREEN),),
         least=0,
         most=1,
-        width=6,
+        width=8,
     )
     yield Panel(
         "scrape_time",
@@ -28,7 +28,7 @@ def panels() -> Iterator[Panel]:
         Unit.SECONDS,
         (Query(f"max by (job) ({select('scrape_duration_seconds')})", "{{job}}"),),
         least=0,
-        width=6,
+        width=8,
     )
     yield Panel(
         "series",
@@ -37,10 +37,15 @@ def panels() -> Iterator[Panel]:
         Unit.NUMBER,
         (Query(select("prometheus_tsdb_head_series"), "{{instance}}"),),
         least=0,
-        width=6,
+        width=8,
     )
     yield from _rules()
     yield from _notifications()
+
+
+def _group(series: str) -> str:
+    """Prometheus calls a group by its file's path, too; its name alone is read in a legend."""
+    return f'label_replace({series}, "rule_group", "$1", "rule_group", ".*;(.*)")'
 
 
 def _rules() -> Iterator[Panel]:
@@ -49,9 +54,10 @@ def _rules() -> Iterator[Panel]:
         "Rules that failed",
         "Evaluations per second that came to no result. An alert whose rule fails is silent.",
         Unit.PER_SECOND,
-        (Query(rate("prometheus_rule_evaluation_failures_total", by="rule_group"), "{{rule_group}}"),),
+        (Query(_group(rate("prometheus_rule_evaluation_failures_total", by="rule_group")), "{{rule_group}}"),),
+        ranked=True,
         least=0,
-        width=6,
+        width=12,
     )
     late = share(
         total(select("prometheus_rule_group_last_duration_seconds"), "rule_group"),
@@ -62,10 +68,12 @@ def _rules() -> Iterator[Panel]:
         "How long rules take",
         "Share of a group's interval that its evaluation takes. At 1 evaluations are left out.",
         Unit.RATIO,
-        (Query(late, "{{rule_group}}"),),
+        (Query(_group(late), "{{rule_group}}"),),
         bounds=(Bound(1, RED),),
+        near=False,
+        ranked=True,
         least=0,
-        width=6,
+        width=12,
     )
     yield Panel(
         "configuration",
@@ -73,12 +81,12 @@ def _rules() -> Iterator[Panel]:
         "Whether the last reload was taken. If not, what runs is older than what was written.",
         Unit.NUMBER,
         (
-            Query(select("prometheus_config_last_reload_successful"), "Prometheus {{instance}}"),
-            Query(select("alertmanager_config_last_reload_successful"), "Alertmanager {{instance}}"),
+            Query(select("prometheus_config_last_reload_successful"), "{{job}} {{instance}}"),
+            Query(select("alertmanager_config_last_reload_successful"), "{{job}} {{instance}}"),
         ),
         shape=Shape.STATES,
         words={"0": ("refused", RED), "1": ("loaded", GREEN)},
-        width=6,
+        width=10,
     )
 
 
@@ -92,20 +100,22 @@ def _notifications() -> Iterator[Panel]:
         shape=Shape.FIGURE,
         base=RED,
         bounds=(Bound(1, GREEN),),
-        width=6,
+        width=4,
     )
     yield Panel(
         "alerts_delivered",
         "Alerts delivered",
-        "Alerts per second from Prometheus that failed, and notifications by receiver, those that failed apart.",
+        "Per second: alerts that Prometheus could not send, notifications to receivers, and those of them that failed. "
+        "Alertmanager counts kinds of receivers that nobody has set up, too: here they are summed.",
         Unit.PER_SECOND,
         (
-            Query(rate("prometheus_notifications_errors_total", by="alertmanager"), "failed to {{alertmanager}}"),
-            Query(rate("alertmanager_notifications_total", by="integration"), "{{integration}}"),
-            Query(rate("alertmanager_notifications_failed_total", by="integration"), "failed: {{integration}}"),
+            Query(rate("prometheus_notifications_errors_total"), "not sent by Prometheus"),
+            Query(rate("alertmanager_notifications_total"), "notifications"),
+            Query(rate("alertmanager_notifications_failed_total"), "notifications that failed"),
         ),
+        colours={"not sent by Prometheus": RED, "notifications": BLUE, "notifications that failed": ORANGE},
         least=0,
-        width=6,
+        width=5,
     )
     yield Panel(
         "silences",
@@ -117,5 +127,5 @@ def _notifications() -> Iterator[Panel]:
             Query(total(select("alertmanager_alerts"), "state"), "alerts {{state}}"),
         ),
         least=0,
-        width=6,
+        width=5,
     )

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from ops.alerting.catalogue import Source
 from ops.alerting.families.budgets import OF_CLASSES, OF_TIERS, P95_BUDGET_PERCENT
 from ops.alerting.families.burns import budget_percent
-from ops.alerting.links import runbook_url
+from ops.dashboarding.boards import now
 from ops.dashboarding.boards.bounds import ratios
 from ops.dashboarding.boards.choices import TASK_CLASSES, TIERS
-from ops.dashboarding.boards.stating import rollout_state
+from ops.dashboarding.boards.objectives import AVAILABILITY, KNOWN, REQUESTS, alerts, missed
 from ops.dashboarding.model import GREEN, RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
-from ops.dashboarding.querying import TASK_CLASS, TIER, buckets, quantile, rate, share
+from ops.dashboarding.querying import TASK_CLASS, TIER, buckets, quantile, rate
 from ops.spec.model import Spec
-
-REQUESTS, MISSES = "gateway_objective_requests_total", "gateway_objective_misses_total"
 
 
 def dashboard(spec: Spec) -> Dashboard:
@@ -26,18 +24,12 @@ def dashboard(spec: Spec) -> Dashboard:
         sources=(Source.GATEWAY, Source.CONTROLLER),
         variables=(TIERS, TASK_CLASSES),
         rows=(
+            Row("Now", tuple(now.panels(spec))),
             Row("Promises", tuple(_promises(spec))),
             Row("Latency", tuple(_latency(spec))),
             Row("Traffic", tuple(_traffic(spec))),
-            Row("Alerts and rollouts", (_firing(spec), _firing_over_time(), rollout_state(width=24))),
         ),
     )
-
-
-def missed(objective: str, by: str) -> str:
-    """The share of requests that missed the objective."""
-    of = f'objective="{objective}"'
-    return share(rate(MISSES, TIER, TASK_CLASS, of, by=by), rate(REQUESTS, TIER, TASK_CLASS, of, by=by))
 
 
 def _promises(spec: Spec) -> Iterator[Panel]:
@@ -51,14 +43,15 @@ def _promises(spec: Spec) -> Iterator[Panel]:
         base=RED,
         bounds=(Bound(target, GREEN),),
         most=1,
-        width=6,
+        width=12,
     )
+    yield _burn_rate(spec)
     yield from _budgets(spec)
     for key, title, what in (
+        ("goodput", "Requests that missed any target", "Share of requests that failed or missed any of the targets"),
         ("latency", "Answers over target", "Share of answers that were late or never came"),
         ("first_token", "First tokens over target", "Share of streams whose first content was late or never came"),
         ("token_interval", "Token intervals over target", "Share of streams whose tokens came too slowly"),
-        ("goodput", "Requests that missed any target", "Share of requests that failed or missed any of the targets"),
     ):
         yield _over_target(spec, key, title, what)
 
@@ -67,26 +60,15 @@ def _budgets(spec: Spec) -> Iterator[Panel]:
     days = f"{spec.targets.window_days:g} days"
     least = spec.alerting.objectives.budget.remaining_percent_min / 100
     yield Panel(
-        "error_budget",
-        "Error budget left",
-        f"Of {days}. 1: no request failed; 0: as many as promised at most; below: the promise is broken.",
-        Unit.RATIO,
-        (Query(f"min by (tier) ({OF_TIERS}{{{TIER}}})", "{{tier}}", instant=True),),
-        shape=Shape.FIGURE,
-        base=RED,
-        bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
-        width=4,
-    )
-    yield Panel(
         "burn_down",
         "Error budget over time",
         f"What was left of the {days} before each moment. Choose a longer time to see it burn down.",
         Unit.RATIO,
-        (Query(f"min by (tier) ({OF_TIERS}{{{TIER}}})", "{{tier}}"),),
+        (Query(f"min by (tier) ({OF_TIERS}{{{TIER}}} {KNOWN})", "{{tier}}"),),
         base=RED,
         bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
         most=1,
-        width=7,
+        width=12,
     )
     yield Panel(
         "target_budgets",
@@ -95,17 +77,22 @@ def _budgets(spec: Spec) -> Iterator[Panel]:
         Unit.RATIO,
         (
             Query(
-                f"min by (tier, task_class, objective) ({OF_CLASSES}{{{TIER},{TASK_CLASS}}})",
+                f"min by (tier, task_class, objective) ({OF_CLASSES}{{{TIER},{TASK_CLASS}}} {KNOWN})",
                 "{{tier}} {{task_class}} {{objective}}",
             ),
         ),
         base=RED,
         bounds=(Bound(0, YELLOW), Bound(least, GREEN)),
+        ranked=True,
         most=1,
-        width=7,
+        width=12,
     )
+
+
+def _burn_rate(spec: Spec) -> Panel:
+    days = f"{spec.targets.window_days:g} days"
     allowed = budget_percent(spec) / 100
-    yield Panel(
+    return Panel(
         "burn_rate",
         "Burn rate",
         f"How many times as fast as over {days} the error budget is used up. Lines: where alerts are made.",
@@ -116,23 +103,23 @@ def _budgets(spec: Spec) -> Iterator[Panel]:
             for one in sorted(spec.alerting.objectives.burn, key=lambda one: one.factor)
         ),
         least=0,
-        width=8,
+        width=12,
     )
 
 
 def _over_target(spec: Spec, objective: str, title: str, what: str) -> Panel:
     rules = spec.alerting.objectives
     rows = rules.goodput if objective == "goodput" else rules.share
-    alerts = [Bound(one.bad_percent / 100, RED if one.severity == "critical" else YELLOW) for one in rows]
     return Panel(
         objective,
         title,
         f"{what}, by tier and class. A p95 target allows {P95_BUDGET_PERCENT} %; lines: where alerts are made.",
         Unit.RATIO,
         (Query(missed(objective, "tier, task_class"), "{{tier}} {{task_class}}"),),
-        bounds=tuple(sorted(alerts, key=lambda bound: bound.value)),
+        bounds=alerts(rows),
+        ranked=True,
         least=0,
-        width=8 if objective in ("latency", "first_token") else 12,
+        width=12,
     )
 
 
@@ -161,14 +148,14 @@ def _latency(spec: Spec) -> Iterator[Panel]:
 
 
 def _traffic(spec: Spec) -> Iterator[Panel]:
-    of = 'objective="availability"'
     yield Panel(
         "requests",
         "Requests",
         f"Requests per second by tier. Planned for: {spec.targets.requests_per_second:g}.",
         Unit.REQUESTS_PER_SECOND,
-        (Query(rate(REQUESTS, TIER, TASK_CLASS, of, by="tier"), "{{tier}}"),),
+        (Query(rate(REQUESTS, TIER, TASK_CLASS, AVAILABILITY, by="tier"), "{{tier}}"),),
         bounds=(Bound(spec.targets.requests_per_second, RED),),
+        near=False,
         stacked=True,
         least=0,
     )
@@ -185,50 +172,36 @@ def _traffic(spec: Spec) -> Iterator[Panel]:
         "tokens",
         "Tokens",
         f"Tokens per second, prompts and answers. Planned for: {spec.targets.tokens_per_second:g}.",
-        Unit.PER_SECOND,
+        Unit.TOKENS_PER_SECOND,
         (Query(rate("gateway_tokens_total", TIER, by="direction"), "{{direction}}"),),
         bounds=(Bound(spec.targets.tokens_per_second, RED),),
+        near=False,
         stacked=True,
         least=0,
     )
     yield Panel(
         "tiers",
         "Tiers and classes",
-        "Requests per second and the shares that missed, now.",
+        "Requests per second and the shares that missed, now; the worst first.",
         Unit.RATIO,
         (
-            Query(rate(REQUESTS, TIER, TASK_CLASS, of, by="tier, task_class"), "requests per second", instant=True),
+            Query(
+                rate(REQUESTS, TIER, TASK_CLASS, AVAILABILITY, by="tier, task_class"),
+                "requests per second",
+                instant=True,
+                unit=Unit.REQUESTS_PER_SECOND,
+            ),
             *(
-                Query(missed(objective, "tier, task_class"), title, instant=True)
-                for objective, title in (("availability", "failed"), ("latency", "late"), ("goodput", "missed any"))
+                Query(missed(objective, "tier, task_class"), title, instant=True, bounds=lines)
+                for objective, title, lines in (
+                    ("availability", "failed", ratios(spec.alerting.thresholds.error_rate_percent)),
+                    ("latency", "late", alerts(spec.alerting.objectives.share)),
+                    ("goodput", "missed any", alerts(spec.alerting.objectives.goodput)),
+                )
             ),
         ),
         shape=Shape.TABLE,
+        sort_by="-missed any",
         width=24,
-    )
-
-
-def _firing(spec: Spec) -> Panel:
-    return Panel(
-        "alerts",
-        "Alerts that fire",
-        "Each with its severity and what it concerns; a click on its name opens its runbook.",
-        Unit.NUMBER,
-        (Query('sum by (alertname, severity, tier) (ALERTS{alertstate="firing"})', "firing", instant=True),),
-        shape=Shape.TABLE,
-        cell_links={"alertname": runbook_url("${__value.raw}", spec)},
-        width=12,
-    )
-
-
-def _firing_over_time() -> Panel:
-    return Panel(
-        "alerts_over_time",
-        "Alerts over time",
-        "How many fire at a time, by severity.",
-        Unit.NUMBER,
-        (Query('sum by (severity) (ALERTS{alertstate="firing"})', "{{severity}}"),),
-        stacked=True,
-        least=0,
-        width=12,
+        height=10,
     )

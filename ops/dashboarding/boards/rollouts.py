@@ -6,10 +6,27 @@ from collections.abc import Iterator
 
 from ops.alerting.catalogue import Source
 from ops.dashboarding.boards.choices import ROLLOUT_TIERS
-from ops.dashboarding.boards.stating import rollout_state
-from ops.dashboarding.model import RED, YELLOW, Bound, Dashboard, Panel, Query, Row, Shape, Unit
-from ops.dashboarding.querying import TIER, equal, mean, quantile, rate, select, share, total
+from ops.dashboarding.boards.stating import quality_state, rollout_state
+from ops.dashboarding.model import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    YELLOW,
+    Bound,
+    Dashboard,
+    Panel,
+    Query,
+    Row,
+    Shape,
+    Unit,
+)
+from ops.dashboarding.querying import TIER, counted, equal, mean, quantile, rate, select, share
 from ops.spec.model import Spec
+
+ARMS = {".*stable.*": BLUE, ".*baseline.*": PURPLE, ".*canary.*": ORANGE}
+"""An arm has the same colour on every panel."""
 
 
 def dashboard(spec: Spec) -> Dashboard:
@@ -23,7 +40,7 @@ def dashboard(spec: Spec) -> Dashboard:
         rows=(
             Row("State", (rollout_state(width=24), *_steps(spec))),
             Row("Evidence", tuple(_evidence())),
-            Row("Arms side by side", tuple(_arms())),
+            Row("Arms side by side", tuple(_arms(spec))),
             Row("All rollouts", tuple(_history())),
         ),
     )
@@ -54,10 +71,11 @@ def _steps(spec: Spec) -> Iterator[Panel]:
         Unit.RATIO,
         (
             Query(
-                f"avg by (tier, arm, release) ({select('gateway_route_weight_ratio', TIER)})",
-                "{{tier}} {{arm}} {{release}}",
+                f"avg by (tier, arm) (sum by (tier, arm, instance) ({select('gateway_route_weight_ratio', TIER)}))",
+                "{{tier}} {{arm}}",
             ),
         ),
+        colours=ARMS,
         least=0,
         most=1,
         width=6,
@@ -95,71 +113,79 @@ def _evidence() -> Iterator[Panel]:
         ("harmless", "Evidence that it is harmless", "let on"),
     ):
         of = equal("direction", direction)
-        yield Panel(
-            f"evidence_{direction}",
-            title,
-            "Logarithm (base 10) of the e-value, by event. The rate of errors that the spec allows is shared over "
-            "the critical events: the panel beside shows how much of what is needed it is.",
-            Unit.NUMBER,
-            (Query(f"max by (tier, event) ({select('rollout_evidence_log10', TIER, of)})", "{{tier}} {{event}}"),),
-        )
         part = share(
             f"max by (tier, event) ({select('rollout_evidence_log10', TIER, of)})",
             f"max by (tier, event) ({select('rollout_evidence_needed_log10', TIER, of)})",
         )
         yield Panel(
             f"evidence_{direction}_share",
-            f"{title}, of what is needed",
-            f"At 1 there is enough of it that the canary is {what}.",
+            title,
+            f"As a share of what is needed, by event: at 100 % there is enough, and the canary is {what}. Logarithm of "
+            "the e-value, over that of the e-value needed; what speaks for the contrary is shown as 0, more than "
+            "enough as 100 %.",
             Unit.RATIO,
-            (Query(part, "{{tier}} {{event}}"),),
-            bounds=(Bound(1, YELLOW),),
+            (Query(f"clamp({part}, 0, 1)", "{{tier}} {{event}}"),),
+            base=GREEN if direction == "worse" else YELLOW,
+            bounds=(Bound(1, RED if direction == "worse" else GREEN),),
+            ranked=True,
+            least=0,
+            most=1,
+            width=12,
+            none="no rollout is judged",
         )
-    yield Panel(
-        "quality",
-        "Quality probe",
-        "The gravest of what was last found on the canary's replicas, by judgement.",
-        Unit.NUMBER,
-        (
-            Query(
-                f"max by (tier, judgement, outcome) ({select('rollout_quality_verdict', TIER)})",
-                "{{tier}} {{judgement}} {{outcome}}",
-            ),
-        ),
-        shape=Shape.STATES,
-        words={"0": ("no", "text"), "1": ("yes", YELLOW)},
-    )
+    yield quality_state(width=8)
     yield Panel(
         "looks",
         "Looks by answer",
         "What the judge said. Only an answer in words of evidence moves a rollout; blind looks never do.",
         Unit.PER_SECOND,
         (Query(rate("rollout_looks_total", TIER, by="answer"), "{{answer}}"),),
+        colours={"advance": GREEN, "hold": BLUE, "blind": ORANGE, "roll_back": RED},
         stacked=True,
         least=0,
         width=8,
     )
+    yield Panel(
+        "evidence_log10",
+        "e-values",
+        "The strongest of each direction, as a logarithm (base 10): the judge's own numbers. The rate of errors that "
+        "the spec allows is shared over the critical events, so that what is needed differs between them.",
+        Unit.NUMBER,
+        (
+            Query(
+                f"max by (tier, direction) ({select('rollout_evidence_log10', TIER)})",
+                "{{tier}} {{direction}}",
+            ),
+        ),
+        colours={".* worse": RED, ".* harmless": GREEN},
+        width=8,
+        none="no rollout is judged",
+    )
 
 
-def _arms() -> Iterator[Panel]:
+def _arms(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "arm_requests",
         "Requests by arm",
         "Requests per second that each arm was given. Baseline and canary are to have alike.",
         Unit.REQUESTS_PER_SECOND,
         (Query(rate("gateway_requests_assigned_total", TIER, by="tier, arm"), "{{tier}} {{arm}}"),),
+        colours=ARMS,
         least=0,
     )
     bad = share(
         rate("gateway_requests_bad_total", TIER, by="tier, arm, event"),
-        "on (tier, arm) group_left () " + rate("gateway_requests_assigned_total", TIER, by="tier, arm"),
+        rate("gateway_requests_assigned_total", TIER, by="tier, arm"),
+        "on (tier, arm) group_left ()",
     )
     yield Panel(
         "arm_events",
         "What went wrong, by arm",
-        "Share of an arm's requests with each event that counts against an answer.",
+        "Share of an arm's requests with each event that counts against an answer. What nobody met is left out.",
         Unit.RATIO,
-        (Query(f"{bad} > 0", "{{arm}} {{event}}"),),
+        (Query(f"{bad} > 0", "{{tier}} {{arm}} {{event}}"),),
+        ranked=True,
+        none="no arm met such an event",
         least=0,
         width=16,
     )
@@ -171,41 +197,51 @@ def _arms() -> Iterator[Panel]:
         yield Panel(
             f"arm_{key}",
             f"{title}: p50 and p95, by arm",
-            "For people. The judge compares how whole distributions spread, by class and stratum.",
+            "For people: dotted p50, drawn through p95. The judge compares how whole distributions spread, by class "
+            "and stratum.",
             unit,
             tuple(
                 Query(quantile(part, name, TIER, by="arm"), f"{{{{arm}}}} p{part * 100:.0f}") for part in (0.5, 0.95)
             ),
+            colours=ARMS,
+            dashes={".* p50": (2, 4)},
             least=0,
         )
-    yield from _arms_answers()
+    yield from _arms_answers(spec)
 
 
-def _arms_answers() -> Iterator[Panel]:
+def _arms_answers(spec: Spec) -> Iterator[Panel]:
     yield Panel(
         "arm_output_tokens",
         "Mean length of answers, by arm",
         "Tokens of a whole answer.",
         Unit.NUMBER,
         (Query(mean("gateway_output_tokens", TIER, by="arm"), "{{arm}}"),),
+        colours=ARMS,
         least=0,
         width=12,
     )
+    cuts = spec.rollout.analysis.level_quantiles
+    cut = len(cuts) // 2 - 1 if len(cuts) > 1 else 0
+    slower = "|".join(str(level) for level in range(cut + 1, len(cuts) + 1))
+    levels = "gateway_requests_level_total"
     yield Panel(
         "arm_levels",
-        "Levels of slowness, by arm",
-        "Share of an arm's requests on each level; level 0 is the fastest. The cuts are frozen with the epoch.",
+        f"Answers slower than the usual p{100 * cuts[cut]:g}, by arm",
+        f"Share of an arm's requests: about {100 * (1 - cuts[cut]):.3g} % if an arm is like the service was when the "
+        "epoch began. The judge compares all levels, of which this is the upper part.",
         Unit.RATIO,
         (
             Query(
                 share(
-                    rate("gateway_requests_level_total", TIER, 'event="slow"', by="arm, level"),
-                    "on (arm) group_left () "
-                    + rate("gateway_requests_level_total", TIER, 'event="slow"', by="arm"),
+                    rate(levels, TIER, 'event="slow"', f'level=~"{slower}"', by="arm"),
+                    rate(levels, TIER, 'event="slow"', by="arm"),
                 ),
-                "{{arm}} level {{level}}",
+                "{{arm}}",
             ),
         ),
+        bounds=(Bound(round(1 - cuts[cut], 10), YELLOW),),
+        colours=ARMS,
         least=0,
         width=12,
     )
@@ -219,12 +255,13 @@ def _history() -> Iterator[Panel]:
         Unit.NUMBER,
         (
             Query(
-                total(f"increase({select('rollout_ended_total', TIER)}[$__range])", "outcome"),
+                counted("rollout_ended_total", TIER, by="outcome"),
                 "{{outcome}}",
                 instant=True,
             ),
         ),
         shape=Shape.BARS,
+        colours={"promoted": GREEN, "rolled_back": RED, "refused": YELLOW},
         least=0,
         width=12,
     )

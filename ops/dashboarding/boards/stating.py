@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.dashboarding.model import GREEN, RED, YELLOW, Panel, Query, Shape, Unit
-from ops.dashboarding.querying import TIER, select
+from ops.dashboarding.model import BLUE, GREEN, GREY, ORANGE, RED, YELLOW, Panel, Query, Shape, Unit
+from ops.dashboarding.querying import TIER, equal, select
 from ops.rollout.states import State
 from serving.contract import RouteState
 
-BLUE, GREY, ORANGE = "blue", "text", "orange"
 NO_ROLLOUT = "none"
 
 ROLLOUTS: Mapping[str, str] = {
@@ -36,6 +35,13 @@ ROUTES: Mapping[str, str] = {
 }
 
 
+QUALITY: Mapping[str, str] = {
+    "none": GREY,
+    **dict(zip(("pass", "inconclusive", "invalid", "fail"), (GREEN, YELLOW, ORANGE, RED), strict=True)),
+}
+"""Verdicts, the gravest last; ``none`` while no canary is asked."""
+
+
 def rollout_state(width: int) -> Panel:
     return _states(
         "rollout_state",
@@ -55,6 +61,26 @@ def route_state(width: int) -> Panel:
         "gateway_route_state",
         ROUTES,
         width,
+    )
+
+
+def quality_state(width: int) -> Panel:
+    """Rows are tiers and judgements: the last of what was found, the gravest where several were."""
+    terms = (
+        f"{place} * max by (tier, judgement) ({select('rollout_quality_verdict', TIER, equal('outcome', outcome))})"
+        for place, outcome in enumerate(QUALITY)
+        if outcome != "none"
+    )
+    return Panel(
+        "quality",
+        "Quality probe",
+        "What was last found on the canary's replicas, by judgement. Without a canary nothing is asked.",
+        Unit.NUMBER,
+        (Query(" + ".join(terms), "{{tier}} {{judgement}}"),),
+        shape=Shape.STATES,
+        words={str(place): (outcome, colour) for place, (outcome, colour) in enumerate(QUALITY.items())},
+        width=width,
+        none="no canary was asked",
     )
 
 
