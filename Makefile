@@ -18,7 +18,7 @@ PIP_QUIET := --quiet --disable-pip-version-check --no-warn-script-location
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast gen demo soak runbooks mutations vllm tiny-model system node clean
+.PHONY: help check test test-fast gen demo soak runbooks mutations pictures vllm tiny-model system node clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ runbooks: $(VENV)/ops.ready system ## faults on a live stack, and the runbooks t
 mutations: $(VENV)/ops.ready system ## every rule's numbers, windows and labels changed, one at a time: do the rule tests find it?
 	@$(BIN)/python -m benchmarks.mutations $(MUTATIONS_ARGS)
 
+pictures: $(VENV)/ops.ready system build/pictures/page/main.js ## draws the dashboards into docs/images, by Grafana's own components (npm, 450 MB), of a stack under load
+	@$(BIN)/python -m benchmarks.pictures $(PICTURES_ARGS)
+
 vllm: .venv-vllm/ready ## real vLLM in a virtual environment of its own (3.5 GB without a GPU, four minutes)
 
 tiny-model: .venv-vllm/ready ## builds and trains the tiny models of the vLLM tests and demo
@@ -94,6 +97,20 @@ build/node/ready: tests/node/package.json tests/node/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
 	@mkdir -p build/node && cp $^ build/node/
 	@npm ci --prefix build/node --no-audit --no-fund --loglevel error
+	@touch $@
+
+# With Grafana's components and React in one file; NODE_PATH, since the sources lie apart from their packages.
+PAGE := benchmarks/pictures/page
+build/pictures/page/main.js: build/pictures/ready $(wildcard $(PAGE)/*)
+	@mkdir -p build/pictures/page && cp $(PAGE)/index.html build/pictures/page/
+	@NODE_PATH=build/pictures/node_modules build/pictures/node_modules/.bin/esbuild $(PAGE)/main.jsx --bundle --minify \
+	  --jsx=automatic --loader:.ttf=file --loader:.woff=file --loader:.woff2=file --define:process.env.NODE_ENV='"production"' \
+	  --log-level=warning --outdir=build/pictures/page
+
+build/pictures/ready: $(PAGE)/package.json $(PAGE)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	@mkdir -p build/pictures && cp $^ build/pictures/
+	@npm ci --prefix build/pictures --no-audit --no-fund --loglevel error
 	@touch $@
 
 .venv-vllm/ready: requirements-vllm.txt training/install.py
