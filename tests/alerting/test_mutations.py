@@ -12,7 +12,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from benchmarks.mutations.checking import BrokenTest, check, jobs, passes, unchanged
+from benchmarks.mutations.checking import BrokenTest, check, jobs, passes, quick_first, unchanged
 from benchmarks.mutations.equivalent import EQUIVALENT, reason
 from benchmarks.mutations.mutants import expressions, mutants, neighbours, tokenise
 from ops.adapters.spec_file import load_spec
@@ -86,6 +86,16 @@ def test_a_rule_without_cases_that_pin_it_is_told_as_surviving_and_broken_cases_
     with pytest.raises(BrokenTest, match="saturation"):
         unchanged({"saturation": (replace(group, alerts=(wrong,)),)}, SPEC, frozenset())
     assert passes((replace(group, alerts=(alert,)),), (alert,), (), SPEC)
+
+
+def test_the_quick_cases_come_first_and_none_is_left_out() -> None:
+    every = tuple(alert for made in FAMILIES.values() for group in made for alert in group.alerts)
+    quick, others = quick_first(every, SPEC)
+    for alert, first, second in zip(every, quick, others, strict=True):
+        assert first.cases
+        assert sorted(map(repr, (*first.cases, *second.cases))) == sorted(map(repr, alert.cases))
+    watchdog = tuple(alert for alert in every if len(alert.cases) == 1)
+    assert list(quick_first(watchdog, SPEC)) == [watchdog], "nothing to run passes nothing"
 
 
 @pytest.mark.server
