@@ -31,6 +31,8 @@ SUITE = "smoke"
 SEED = 1
 TIMEOUT_SECONDS = 30.0
 ROLLOUT_SECONDS_MAX = 600.0
+SETTLING_SECONDS = 60.0
+"""After the start of the load: so long Prometheus tells of the releases with which the world has begun."""
 QUIET_SECONDS = 60.0
 INCIDENT_SECONDS = 60.0
 POLL_SECONDS = 0.5
@@ -49,7 +51,7 @@ TOO_LARGE_WORDS = 50_000
 class Scene:
     world: World
     start: float
-    """Unix seconds at which the load began."""
+    """Unix seconds from which on it is to be seen."""
 
 
 def _say(what: str) -> None:
@@ -59,12 +61,14 @@ def _say(what: str) -> None:
 @asynccontextmanager
 async def scene(folder: Path) -> AsyncIterator[Scene]:
     """A stack as it is to be seen: in the middle of an incident. Ends all that it began. Raises WorldBroken."""
-    start = time.time()
     async with world(folder, FACTOR, RATE_OF_TIERS) as found:
         configuration = Path(found.state.run_dir) / "prometheus" / "prometheus.yml"
         async with gpus.exported(found.prometheus_url, configuration), asyncio.TaskGroup() as group:
             others = [group.create_task(mixed(found)), group.create_task(oddities(found))]
             try:
+                _say("load")
+                await asyncio.sleep(SETTLING_SECONDS)
+                start = time.time()
                 await told(found)
                 yield Scene(found, start)
             finally:
@@ -73,8 +77,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 
 async def told(found: World) -> None:
-    _say("load")
-    await asyncio.sleep(QUIET_SECONDS)
+    await asyncio.sleep(QUIET_SECONDS / 2)
     _say("a good release")
     await rolled_out(found, "good", State.PROMOTED, SMALL, seed=41)
     _say("a crowd at one engine")
