@@ -13,7 +13,7 @@ from pathlib import Path
 import stamina.instrumentation
 
 from benchmarks.pictures.browser import BrowserError
-from benchmarks.pictures.drawing import BUILT, ROOT, Asked, Drawn, drawn, judged, names
+from benchmarks.pictures.drawing import BUILT, ROOT, Asked, Drawn, drawn, judged, names, top
 from benchmarks.pictures.scene import scene
 from benchmarks.runbooks.world import WorldBroken
 from ops.adapters.controller_client import ControllerError
@@ -23,6 +23,8 @@ from ops.verdict import Evidence, Outcome, Verdict
 
 SCRAPE_SECONDS = 5.0
 """The stack's Prometheus scrapes every second; over four times as long a rate of few requests is mostly noise."""
+FIRST, FIRST_HEIGHT = "overview", 955
+"""Of this dashboard there is a picture of what is seen first, too: as far as the first panels of the promises."""
 EMPTY: frozenset[tuple[str, str]] = frozenset()
 """Panels without data in the scene, by dashboard and title."""
 
@@ -81,6 +83,8 @@ async def written(chosen: argparse.Namespace, asked: Asked) -> list[Drawn]:
     for one in found:
         path = chosen.output / f"dashboard-{one.dashboard}.png"
         path.write_bytes(one.png)
+        if one.dashboard == FIRST:
+            path.with_stem(f"{path.stem}-top").write_bytes(top(one.png, FIRST_HEIGHT))
         print(f"{path}: {len(one.png):,} bytes, {len(one.panels)} panels", file=sys.stderr, flush=True)
     return found
 

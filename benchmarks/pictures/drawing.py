@@ -101,6 +101,14 @@ def small(png: bytes) -> bytes:
     return out.getvalue()
 
 
+def top(png: bytes, height: int) -> bytes:
+    """Of a picture the first so many rows of pixels."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.crop((0, 0, image.width, min(height, image.height))).save(out, "png", optimize=True)
+    return out.getvalue()
+
+
 def judged(pictures: Sequence[Drawn], empty: frozenset[tuple[str, str]]) -> Verdict:
     """Fails where a panel could not be drawn, or has no data and is not of ``empty``: dashboard and title."""
     found = [Evidence(text) for one in pictures for text in _faults(one, empty)]

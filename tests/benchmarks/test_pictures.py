@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.pictures import gpus
+from benchmarks.pictures.__main__ import FIRST, FIRST_HEIGHT
 from benchmarks.pictures.browser import POLL_SECONDS, START_SECONDS_MAX, end
-from benchmarks.pictures.drawing import PICTURE_BYTES_MAX, WIDTH, Drawn, judged, names, small
+from benchmarks.pictures.drawing import PICTURE_BYTES_MAX, WIDTH, Drawn, judged, names, small, top
 from ops.alerting.catalogue import METRICS, Source
 from ops.dashboarding.model import Shape
 from ops.verdict import Outcome
@@ -69,7 +70,17 @@ def test_each_dashboard_has_its_picture_in_the_docs(name: str) -> None:
 
 
 def test_no_picture_is_left_of_a_dashboard_that_is_gone() -> None:
-    assert {path.stem.removeprefix("dashboard-") for path in IMAGES.glob("dashboard-*.png")} == set(BOARDS)
+    found = {path.stem.removeprefix("dashboard-") for path in IMAGES.glob("dashboard-*.png")}
+    assert found == {*BOARDS, f"{FIRST}-top"}
+
+
+def test_the_top_in_the_readme_is_that_of_the_whole_picture() -> None:
+    whole = IMAGES / f"dashboard-{FIRST}.png"
+    part = whole.with_stem(f"{whole.stem}-top")
+    with Image.open(io.BytesIO(top(whole.read_bytes(), FIRST_HEIGHT))) as wanted, Image.open(part) as found:
+        assert found.size == (WIDTH, FIRST_HEIGHT)
+        assert found.convert("RGB").tobytes() == wanted.convert("RGB").tobytes()
+    assert f"docs/images/{part.name}" in (ROOT / "README.md").read_text()
 
 
 def test_a_small_picture_has_the_size_and_the_colours_of_the_large_one() -> None:
