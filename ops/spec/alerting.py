@@ -135,7 +135,7 @@ class Windows(Part):
     short_bad_events_min: Count
     """In the short one: while an incident that is over is still in the long window, a lone miss of few requests is not
     its return."""
-    release_percent: Percent | None = None
+    release_percent: Annotated[float, Field(gt=0, lt=100)] | None = None
     """Of the bound: an alert that fires ends when the short window's share has fallen to it, so that a share that
     hovers at the bound pages once. None: it ends with what began it."""
 
