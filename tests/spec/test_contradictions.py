@@ -153,6 +153,8 @@ CASES = [
      "bad_events_min: 14, short_bad_events_min: 5, severity: warning",
      "alerting.objectives.goodput[1].severity", "again"),
     ("release_percent: 70", "release_percent: 20", "alerting.objectives.share[0].release_percent", "more than 20,"),
+    ("release_percent: 20 }", "release_percent: 2 }", "alerting.objectives.errors.release_percent",
+     "more than 2, for alerting.thresholds.error_rate_percent.critical"),
     ("2, release_percent: 50, severity: critical", "2, release_percent: 6, severity: critical",
      "alerting.objectives.burn[0].release_percent", "while the target holds"),
     ("20, short_bad_events_min: 3,", "20, short_bad_events_min: 3, release_percent: 90,",

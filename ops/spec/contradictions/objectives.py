@@ -12,6 +12,7 @@ from ops.spec.faults import Finding, Path, figure, path_text
 OBJECTIVES = ("alerting", "objectives")
 OUTAGE = (*OBJECTIVES, "outage")
 TARGET = ("targets", "availability_percent")
+ERROR_RATES = ("alerting", "thresholds", "error_rate_percent")
 RATE = ("targets", "requests_per_second")
 P95_BUDGET_PERCENT = 5
 """What the spec's keys ``*_p95_ms`` leave."""
@@ -31,10 +32,14 @@ def objective_contradictions(draft: Draft) -> Iterator[Finding]:
         yield from _kept(draft, (*OUTAGE, key))
     for i in draft.indices(*OBJECTIVES, "burn"):
         yield from _factor(draft, (*OBJECTIVES, "burn", i, "factor"))
-        yield from _released(draft, (*OBJECTIVES, "burn", i), "factor", 1)
+        yield from _released(draft, (*OBJECTIVES, "burn", i), (*OBJECTIVES, "burn", i, "factor"), 1)
     for i in draft.indices(*OBJECTIVES, "share"):
-        yield from _within_target(draft, (*OBJECTIVES, "share", i, "bad_percent"))
-        yield from _released(draft, (*OBJECTIVES, "share", i), "bad_percent", P95_BUDGET_PERCENT)
+        bound = (*OBJECTIVES, "share", i, "bad_percent")
+        yield from _within_target(draft, bound)
+        yield from _released(draft, (*OBJECTIVES, "share", i), bound, P95_BUDGET_PERCENT)
+    if (target := draft.number(*TARGET)) is not None:
+        for level in ("warning", "critical"):
+            yield from _released(draft, (*OBJECTIVES, "errors"), (*ERROR_RATES, level), round(100 - target, 10))
     for name, key in (("burn", "speed"), ("share", "severity"), ("goodput", "severity")):
         paths = [(*OBJECTIVES, name, i, key) for i in draft.indices(*OBJECTIVES, name)]
         yield from unique([(path, text) for path in paths if (text := draft.text(*path)) is not None], f"the {key}")
@@ -79,19 +84,19 @@ def _within_target(draft: Draft, path: Path) -> Iterator[Finding]:
         yield Finding(path, why, figure(percent), f"more than {P95_BUDGET_PERCENT}, which a p95 target lets pass")
 
 
-def _released(draft: Draft, row: Path, key: str, allowed: float) -> Iterator[Finding]:
-    """``allowed`` is in the unit of ``key``, the row's bound."""
+def _released(draft: Draft, row: Path, bound_path: Path, allowed: float) -> Iterator[Finding]:
+    """``allowed`` is in the bound's unit."""
     path = (*row, "release_percent")
-    bound, part, window = (draft.number(*one) for one in ((*row, key), path, (*row, "long_seconds")))
+    bound, part, window = (draft.number(*one) for one in (bound_path, path, (*row, "long_seconds")))
     if part is None:
         return
     if window is not None and window > DIRECT_SECONDS_MAX:
         why = "a rule over hours is not evaluated often enough to know whether it fires"
         expected = f"none for a long_seconds of more than {DIRECT_SECONDS_MAX}"
         yield Finding(path, why, figure(part), expected)
-    elif bound is not None and bound * part / 100 <= allowed:
+    elif bound is not None and bound * part / 100 <= allowed < bound:  # a bound within it is a fault of its own
         why = "the alert would go on while the target holds"
-        yield Finding(path, why, figure(part), f"more than {100 * allowed / bound:.4g}, for the row's {key}")
+        yield Finding(path, why, figure(part), f"more than {100 * allowed / bound:.4g}, for {path_text(bound_path)}")
 
 
 def _floor(draft: Draft, row: Path, key: str) -> Iterator[Finding]:
